@@ -173,6 +173,7 @@ def divide(sources: Iterable[str], *, base: str, partitions: int | None = None, 
 
     Raises:
         MediaError: a store cannot be reached.
+        ValueError: `partitions` is less than 1.
     """
     files: dict[NamedFile, None] = {}
     groups: list[_RowGroup] = []
@@ -205,7 +206,13 @@ def _fetched(uri: str) -> NamedBytes:
 
 
 def part_size(items: int, partitions: int | None) -> int:
-    """Return the number of items in a part."""
+    """Return the number of items in a part.
+
+    Raises:
+        ValueError: `partitions` is less than 1.
+    """
+    if partitions is not None and partitions < 1:
+        raise ValueError(f"partitions: expected at least 1, got {partitions}")
     return PART_ITEMS if partitions is None else max(math.ceil(items / partitions), 1)
 
 

@@ -53,8 +53,10 @@ def prepare(
         base: the folder of relative paths, by default the working folder.
 
     Raises:
-        OutputMismatchError: the folder has other inputs or options, or contains other files.
+        OutputMismatchError: the folder has other inputs or options, or contains other files or a damaged
+            manifest.
         MediaError: a store cannot be reached.
+        ValueError: `partitions` is less than 1.
         OSError: the folder cannot be written.
     """
     output = Output(out)

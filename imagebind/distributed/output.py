@@ -18,9 +18,9 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from imagebind.distributed.inputs import InputPart
 from imagebind.errors import ImageBindError
@@ -33,11 +33,12 @@ MANIFEST_NAME, SPACE_NAME = "_manifest.json", "_space.json"
 ERROR_FOLDER, WARNING_FOLDER, NOTE_FOLDER = "_errors", "_warnings", "_begun"
 SPACE_WAY_OUT = "use the same model, weights and transforms, or another folder"
 DIGEST_BYTES = 8
+Parsed = TypeVar("Parsed", "Manifest", Space)
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
 
 
 class OutputMismatchError(ImageBindError):
-    """An output has other inputs or options than a run, or its folder contains other files."""
+    """An output has other inputs or options than a run, or its folder contains other or damaged files."""
 
 
 class ListedPart(NamedTuple):
@@ -74,7 +75,7 @@ class Manifest:
         return cls(base=base, options=options, partitions=partitions, parts=listed)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "Manifest":
+    def from_json(cls, text: str) -> "Manifest":
         """Return the manifest that `to_json` wrote."""
         read = json.loads(text)
         return cls(**{**read, "parts": [ListedPart(*part) for part in read["parts"]]})
@@ -129,15 +130,19 @@ class Output:
         self._storage = Storage(self.uri)
 
     def manifest(self) -> Manifest | None:
-        """Return the manifest; None if the folder has none yet."""
-        text = self._storage.read(MANIFEST_NAME)
-        return None if text is None else Manifest.from_json(text)
+        """Return the manifest; None if the folder has none yet.
+
+        Raises:
+            OutputMismatchError: its file is damaged.
+        """
+        return self._parsed(MANIFEST_NAME, Manifest.from_json)
 
     def begin(self, manifest: Manifest) -> None:
         """Start the output, or resume it.
 
         Raises:
-            OutputMismatchError: it has other inputs or options, or contains other files.
+            OutputMismatchError: it has other inputs or options, or contains other files or a damaged
+                manifest.
             OSError: it cannot be written.
         """
         before = self.manifest()
@@ -165,9 +170,23 @@ class Output:
         self._storage.write(SPACE_NAME, space.to_json().encode())
 
     def space(self) -> Space | None:
-        """Return the embedding space of the vectors; None if it is not stored yet."""
-        text = self._storage.read(SPACE_NAME)
-        return None if text is None else Space.from_json(text.decode())
+        """Return the embedding space of the vectors; None if it is not stored yet.
+
+        Raises:
+            OutputMismatchError: its file is damaged.
+        """
+        return self._parsed(SPACE_NAME, Space.from_json)
+
+    def _parsed(self, name: str, parse: Callable[[str], Parsed]) -> Parsed | None:
+        content = self._storage.read(name)
+        if content is None:
+            return None
+        try:
+            return parse(content.decode())
+        except (ValueError, TypeError, KeyError) as error:
+            raise OutputMismatchError(
+                f"{self.uri}: expected the {name} of an earlier run, got a damaged file; use another folder"
+            ) from error
 
     def done(self) -> list[int]:
         """Return the numbers of the finished parts."""

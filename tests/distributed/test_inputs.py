@@ -31,6 +31,11 @@ def test_files_are_divided_in_order_into_about_the_requested_number_of_parts():
     assert parts == divide(files, base="/data", partitions=4).parts
 
 
+def test_fewer_than_one_part_is_an_error():
+    with pytest.raises(ValueError, match="partitions: expected at least 1, got 0"):
+        divide(["a.txt"], base="/", partitions=0)
+
+
 def test_a_folder_in_a_store_is_walked_and_its_files_are_fetched(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / ".hidden.txt").write_text("no")

@@ -49,6 +49,18 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
+@pytest.mark.parametrize("content", [b"{", b'{"base": "/"}', b"\xff"])
+def test_a_damaged_manifest_and_space_are_named(tmp_path, content, tiny):
+    for name in ("_manifest.json", "_space.json"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_bytes(content)
+    with pytest.raises(OutputMismatchError, match=r"expected the _manifest\.json .*, got a damaged file"):
+        prepare(FILES, tmp_path / "_manifest.json")
+    with pytest.raises(OutputMismatchError, match=r"expected the _space\.json .*, got a damaged file"):
+        Output(tmp_path / "_space.json").claim(Space.of(tiny))
+
+
 def test_written_parts_are_finished(tmp_path):
     job = prepare(FILES, tmp_path / "out", partitions=3)
     failure = Failure(path="b.txt", error="bad", kind="MediaError")
