@@ -111,6 +111,6 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
         found = [name for name in found if name not in ours and not Path(name).name.startswith(".")]
     if found:
         raise FileExistsError(
-            f"{folder}: holds {found[0]!r}, which `imagebind quickstart` did not write; "
-            "pass a new or empty folder, or one that it wrote before"
+            f"{folder}: expected a new or empty folder, or one that `imagebind quickstart` wrote, "
+            f"got one with {found[0]!r}"
         )

@@ -56,7 +56,7 @@ def test_a_folder_with_other_files_is_refused_without_a_traceback(imagebind, unt
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
     run = imagebind("quickstart", tmp_path / "mine")
-    assert run.code == 1 and "mine: holds 'thesis.txt'" in run.err
+    assert run.code == 1 and "got one with 'thesis.txt'" in run.err
     assert "Traceback" not in run.err and run.out == ""
 
 
