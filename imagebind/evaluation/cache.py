@@ -7,7 +7,8 @@ stopped. Several processes may write at the same time.
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +29,22 @@ CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT R
 
 
 class EmbeddingCache:
-    """Vectors of items in a folder; a context manager."""
+    """Vectors of items in a folder; a context manager.
+
+    Raises:
+        EvaluationError: the folder or its database cannot be read or written; also raised by the methods.
+    """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / DATABASE_NAME
-        self._database = sqlite3.connect(path, timeout=WRITE_WAIT_SECONDS)
-        try:
+        self._path = folder / DATABASE_NAME
+        with self._named_errors(), ExitStack() as opened:
+            folder.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(self._path, timeout=WRITE_WAIT_SECONDS)
+            self._database = opened.enter_context(closing(database))
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.executescript(CREATE_TABLES)
             rows = list(self._database.execute("SELECT path, size, modified, digest FROM files"))
-        except sqlite3.DatabaseError as error:
-            self._database.close()
-            raise EvaluationError(
-                f"{path}: expected a database of embeddings, got {error}; delete it, or use another folder"
-            ) from error
+            opened.pop_all()
         self._unsaved_paths: set[str] = set()  # paths whose digest is not stored yet
         self._digests: dict[str, tuple[int, int, bytes]] = {
             path: (size, modified, digest) for path, size, modified, digest in rows
@@ -71,13 +73,14 @@ class EmbeddingCache:
         for start in range(0, len(keys), QUERY_KEYS):
             some = keys[start : start + QUERY_KEYS]
             marks = ",".join("?" * len(some))
-            rows = self._database.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some)
-            found.update((key, np.frombuffer(vector, dtype=np.float32)) for key, vector in rows)
+            with self._named_errors():
+                rows = self._database.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some)
+                found.update((key, np.frombuffer(vector, dtype=np.float32)) for key, vector in rows)
         return found
 
     def store(self, vectors: Iterable[tuple[bytes, np.ndarray]]) -> None:
         """Store vectors and the file digests that are new, in one transaction."""
-        with self._database:
+        with self._named_errors(), self._database:
             self._database.executemany(
                 "INSERT OR IGNORE INTO vectors VALUES (?, ?)",
                 [(key, vector.astype(np.float32).tobytes()) for key, vector in vectors],
@@ -87,6 +90,17 @@ class EmbeddingCache:
                 [(path, *self._digests[path]) for path in self._unsaved_paths],
             )
         self._unsaved_paths.clear()
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            is_damaged = type(error) is sqlite3.DatabaseError  # a subclass if it is locked or not writable
+            raise EvaluationError(
+                f"{self._path}: expected a database of embeddings, got one that cannot be used ({error}); "
+                + ("delete it, or use another folder" if is_damaged else "use another folder")
+            ) from error
 
     def _hash_value(self, digest: Any, value: Any) -> None:
         """Add a value to a hash, each part with its type and length, so that no two values look the same."""

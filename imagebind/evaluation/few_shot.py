@@ -60,7 +60,8 @@ def few_shot(
     The other arguments are those of `evaluate`.
 
     Raises:
-        EvaluationError: more items are missing or damaged than allowed, or none is left.
+        EvaluationError: more items are missing or damaged than allowed, none is left, or the cache cannot be
+            read or written.
         MediaError: the data is not laid out as expected.
         ValueError: a benchmark without few-shot training, or wrong arguments.
     """

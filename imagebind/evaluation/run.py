@@ -69,7 +69,8 @@ def evaluate(
         progress: called with the numbers of items done and in total.
 
     Raises:
-        EvaluationError: more items are missing or damaged than allowed, or none is left.
+        EvaluationError: more items are missing or damaged than allowed, none is left, or the cache cannot be
+            read or written.
         MediaError: the data is not laid out as expected; the message names the missing part.
         ValueError: an unknown benchmark, protocol or option, or an invalid value.
     """
