@@ -214,11 +214,11 @@ def classify(
     benchmark: Benchmark, found: LabelledSet, embed: BenchmarkEmbedder, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the fields of a zero-shot classification's result."""
-    vectors, is_embedded = embed(found.items)
-    items = [item for item, there in zip(found.items, is_embedded.tolist(), strict=True) if there]
-    classes = with_names(found.classes, options.get("names"))
+    classes = with_names(found.classes, options.get("names"))  # fails before hours of embedding
     templates = templates_named(options["templates"], benchmark.media)
     classifier = ZeroShotClassifier(embed.embedder, [each.names for each in classes], templates)
+    vectors, is_embedded = embed(found.items)
+    items = [item for item, there in zip(found.items, is_embedded.tolist(), strict=True) if there]
     scores = classifier.vector_scores(vectors[is_embedded], benchmark.media)  # (n, c)
     labels = [each.label for each in classes]
     if benchmark.task is Task.MULTI_LABEL:

@@ -219,10 +219,17 @@ def test_wrong_arguments_are_named(world_embedder, esc50_folder, tmp_path):
         evaluate("esc50", world_embedder, esc50_folder, protocol="theirs")
     with pytest.raises(ValueError, match="option: expected one of folds, templates"):
         evaluate("esc50", world_embedder, esc50_folder, options={"fold": 1})
-    with pytest.raises(ValueError, match="templates: expected"):
-        evaluate("esc50", world_embedder, esc50_folder, options={"templates": "long"})
     with pytest.raises(MediaError, match=r"esc50\.csv"):
         evaluate("esc50", world_embedder, tmp_path)
+
+
+@pytest.mark.parametrize("option, value", [("templates", "long"), ("names", {"nosuch": "x"})])
+def test_unknown_templates_and_labels_are_named_before_any_item_is_embedded(
+    world_embedder, esc50_folder, monkeypatch, option, value
+):
+    monkeypatch.setattr(Embedder, "encode_stream", None)
+    with pytest.raises(ValueError, match=rf"{option}: expected .*, got '?(long|nosuch)'?$"):
+        evaluate("esc50", world_embedder, esc50_folder, options={option: value})
 
 
 INVALID_VALUES = (-1, math.nan, math.inf, None, [1.5], {"a": 1}, True, "", 10**15, 0.5)
