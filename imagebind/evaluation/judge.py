@@ -88,7 +88,13 @@ def labels_of(world: World, scenes: int) -> dict[str, Tensor]:
 
 
 def train_judge(images: Tensor, labels: dict[str, Tensor], *, epochs: int, seed: int = 0) -> Judge:
-    """Return a judge trained on images (n, 3, 64, 64) uint8, shifted at random."""
+    """Return a judge trained on images (n, 3, 64, 64) uint8, shifted at random.
+
+    Raises:
+        ValueError: fewer images than a batch.
+    """
+    if len(images) < JUDGE_BATCH_SIZE:
+        raise ValueError(f"images: expected at least {JUDGE_BATCH_SIZE}, got {len(images)}")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         judge = Judge()

@@ -28,6 +28,11 @@ def test_a_judge_learns_the_colours_of_its_images():
     assert judge.accuracies(images.float() / 255, shuffled)["colour"] < 0.4
 
 
+def test_fewer_images_than_a_batch_are_refused():
+    with pytest.raises(ValueError, match="images: expected at least 50, got 49"):
+        train_judge(*coloured(49), epochs=1)
+
+
 def test_the_labels_are_those_of_the_scenes():
     world = World(seed=5)
     labels = labels_of(world, 3)
