@@ -15,6 +15,7 @@ from imagebind import __version__
 from imagebind.datasets.labelled import LabelledSet
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.evaluation.benchmark import PAPER_PROTOCOL, Benchmark, FewShot
+from imagebind.evaluation.benchmarks import benchmark_named
 from imagebind.evaluation.bootstrap import mean_interval
 from imagebind.evaluation.cache import EmbeddingCache
 from imagebind.evaluation.embedding import Progress
@@ -65,10 +66,7 @@ def few_shot(
         MediaError: the data is not laid out as expected.
         ValueError: a benchmark without few-shot training, or wrong arguments.
     """
-    if isinstance(benchmark, str):
-        from imagebind.evaluation.benchmarks import benchmark_named
-
-        benchmark = benchmark_named(benchmark)
+    benchmark = benchmark_named(benchmark) if isinstance(benchmark, str) else benchmark
     if benchmark.few_shot is None:
         raise ValueError(f"benchmark: expected one with few-shot training, got {benchmark.name!r}")
     if not shots or min(shots) < 1:

@@ -18,6 +18,7 @@ from imagebind.datasets.labelled import ClassNames, LabelledSet, NamedItem, Retr
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.errors import MediaError, MissingMediaError
 from imagebind.evaluation.benchmark import PAPER_PROTOCOL, Benchmark, MeasuredData, Task
+from imagebind.evaluation.benchmarks import benchmark_named
 from imagebind.evaluation.cache import EmbeddingCache
 from imagebind.evaluation.embedding import Progress, embed_items
 from imagebind.evaluation.options import embedder_with, templates_named
@@ -74,10 +75,7 @@ def evaluate(
         MediaError: the data is not laid out as expected; the message names the missing part.
         ValueError: an unknown benchmark, protocol or option, or an invalid value.
     """
-    if isinstance(benchmark, str):
-        from imagebind.evaluation.benchmarks import benchmark_named
-
-        benchmark = benchmark_named(benchmark)
+    benchmark = benchmark_named(benchmark) if isinstance(benchmark, str) else benchmark
     if limit is not None and limit < 1:
         raise ValueError(f"limit: expected at least 1, got {limit}")
     started = time.monotonic()
