@@ -50,7 +50,7 @@ def test_both_forms_of_csv_are_read(tmp_path):
     assert flickr30k(root) == listed
 
 
-def test_a_missing_image_is_listed_and_a_wrong_split_or_table_is_named(named, tmp_path):
+def test_a_missing_image_is_listed_and_a_wrong_option_or_table_is_named(named, tmp_path):
     name, root = named
     read = READERS[name]
     next(root.rglob("*0.jpg" if name == "coco" else "*795.jpg")).unlink()
@@ -58,6 +58,9 @@ def test_a_missing_image_is_listed_and_a_wrong_split_or_table_is_named(named, tm
     assert len(found.missing) == 1 and len(found.queries) == 70 and len(found.candidates) == 14
     with pytest.raises(ValueError, match="split: expected one of test, val, train, got 'restval'"):
         read(root, split="restval")
+    for captions in (0, -1):
+        with pytest.raises(ValueError, match=f"captions: expected at least 1, got {captions}"):
+            read(root, captions=captions)
     table = root / f"dataset_{name}.json"
     table.write_text('{"images": [{"filename": "a.jpg"}]}')
     with pytest.raises(MediaError, match=r"each with filename, split and sentences, got .*KeyError: 'split'"):

@@ -40,7 +40,7 @@ def flickr30k(
 
     Raises:
         MediaError: the folder or the table is missing, or the table is damaged or has no caption.
-        ValueError: the split is unknown.
+        ValueError: the split is unknown, or `captions` is less than 1.
     """
     return _karpathy(root, FLICKR30K_TABLES, split, captions)
 
@@ -55,6 +55,8 @@ def coco(
 def _karpathy(root: str | os.PathLike[str], tables: Sequence[str], split: str, captions: int) -> RetrievalSet:
     if split not in SPLITS:
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    if captions < 1:
+        raise ValueError(f"captions: expected at least 1, got {captions}")
     root = folder_at(root)
     table = file_below(root, [name.format(split=split) for name in tables])
     files = {path.name: path for pattern in IMAGE_PATTERNS for path in sorted(root.rglob(pattern))}
