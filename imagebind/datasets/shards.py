@@ -59,7 +59,7 @@ class ShardPairs(LazyPairs):
 
     Raises:
         MediaError: a shard is missing, not a tar file, compressed or truncated; or no shard has a pair.
-        ValueError: the modality is unknown.
+        ValueError: the modality is unknown, or vision.
     """
 
     def __init__(
@@ -73,6 +73,8 @@ class ShardPairs(LazyPairs):
     ) -> None:
         self.shards = [Path(shard) for shard in shards]
         self.modality = ModalityType(modality)
+        if self.modality is ModalityType.VISION:
+            raise ValueError("modality: expected another modality than vision, got vision")
         self.options = dict(options or {})
         self.incomplete: list[str] = []  # samples that lack one of the two files
         self._samples: list[ShardSample] = []

@@ -142,6 +142,11 @@ def test_incomplete_samples_are_left_out_and_named(tmp_path, caplog):
         ShardPairs([path], "imu")
 
 
+def test_vision_is_not_the_other_modality_of_a_pair():
+    with pytest.raises(ValueError, match="modality: expected another modality than vision, got vision"):
+        ShardPairs(["s.tar"], "vision")
+
+
 def test_keys_end_at_the_first_dot_and_folders_are_skipped(tmp_path):
     path = tmp_path / "s.tar"
     with tarfile.open(path, "w") as archive:
