@@ -25,7 +25,7 @@ SPARSE = b"S"  # GNU: a file whose zeros are not stored
 REAL_SIZE = slice(483, 495)  # of a sparse file
 HAS_MAP, MAP_CONTINUES = slice(482, 483), slice(504, 505)  # whether a block of its map of contents follows
 SPARSE_SIZES = ("GNU.sparse.realsize", "GNU.sparse.size")  # POSIX: metadata of a sparse file
-MAX_METADATA_BYTES = 2**20  # larger metadata are ignored
+MAX_METADATA_BYTES = 2**20  # ours; metadata are read into memory, and a path has at most a few KiB
 BINARY_SIZE = 0x80  # GNU: the first bit marks a binary size, used for 8 GiB or more
 EXPECTED_TAR = "a complete, uncompressed .tar"
 
@@ -49,8 +49,8 @@ def tar_entries(file: BinaryIO, archive: str) -> Iterator[TarEntry]:
     The caller may read the file between entries.
 
     Raises:
-        MediaError: the file is not a tar archive, or is compressed or truncated; names the last file
-            before the damage.
+        MediaError: the file is not a tar archive, is compressed or truncated, or has metadata of more than
+            `MAX_METADATA_BYTES`; names the last file before the damage.
     """
     length = file.seek(0, os.SEEK_END)
     position, last, metadata = 0, "its start", dict[str, str]()  # `metadata` is that of the next file
@@ -73,7 +73,9 @@ def tar_entries(file: BinaryIO, archive: str) -> Iterator[TarEntry]:
             start += _map_size(header, file)
         if start + size > length:
             raise damaged(f"truncated in {encodable(name)}")
-        if entry_type in (LONG_NAME, *EXTENDED) and size <= MAX_METADATA_BYTES:
+        if entry_type in (LONG_NAME, *EXTENDED):
+            if size > MAX_METADATA_BYTES:
+                raise damaged(f"{size:,} bytes of metadata, more than {MAX_METADATA_BYTES:,}")
             content = file.read(size)
             metadata |= {"path": _text(content)} if entry_type == LONG_NAME else _records(content)
         else:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagebind.datasets.tar_index import TarEntry, tar_entries
+from imagebind.datasets.tar_index import MAX_METADATA_BYTES, TarEntry, tar_entries
 from imagebind.errors import MediaError
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -54,6 +54,14 @@ def test_names_longer_than_a_header_are_read_from_metadata_entries(tmp_path):
     for form in ("gnu", "pax"):
         (entry,) = entries_of(write(tmp_path / form, FORMATS[form], [name]))
         assert entry.name == name
+
+
+def test_metadata_beyond_the_limit_are_an_error_and_not_a_shortened_name(tmp_path):
+    name = "x" * MAX_METADATA_BYTES + ".jpg"
+    for form in ("gnu", "pax"):
+        path = write(tmp_path / form, FORMATS[form], ["a.jpg", name])
+        with pytest.raises(MediaError, match=r"after a\.jpg .* bytes of metadata, more than 1,048,576"):
+            entries_of(path)
 
 
 def test_an_archive_may_lack_the_zeros_at_its_end(tmp_path):
