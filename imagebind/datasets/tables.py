@@ -6,7 +6,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,33 @@ def lines_at(path: StrPath, expected: str = "a text file") -> list[str]:
     Raises:
         MediaError: as for `text_at`.
     """
-    return [line.strip() for line in text_at(path, expected).split("\n") if line.strip()]
+    return [line for _, line in numbered_lines(path, expected)]
+
+
+def numbered_lines(path: StrPath, expected: str = "a text file") -> list[tuple[int, str]]:
+    """Return the lines as `lines_at` does, each with its number in the file.
+
+    Raises:
+        MediaError: as for `text_at`.
+    """
+    lines = enumerate(text_at(path, expected).split("\n"), start=1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def numbered_cells(path: StrPath, expected: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of each line of a CSV without a header, and the number of the line.
+
+    Blank lines and lines that start with # are left out. A cell has no line break.
+
+    Raises:
+        MediaError: as for `text_at`, or a line is not a row of CSV.
+    """
+    for number, line in numbered_lines(path, expected):
+        if not line.startswith("#"):
+            try:
+                yield number, next(csv.reader([line], skipinitialspace=True))
+            except csv.Error as error:
+                raise _invalid_row(path, number, error) from error
 
 
 def table_at(path: StrPath, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -97,11 +123,7 @@ def numbered_rows(path: StrPath, columns: Sequence[str]) -> list[tuple[int, dict
                 )
             rows.append((line, {**dict.fromkeys(header, ""), **dict(zip(header, cells, strict=False))}))
     except csv.Error as error:
-        raise MediaError(
-            f"{path}, line {reader.line_num + skipped}",
-            got=f"one that cannot be read ({error})",
-            expected="a row of CSV",
-        ) from error
+        raise _invalid_row(path, reader.line_num + skipped, error) from error
     # A quote that is not closed makes the rest of the file one cell of the last row.
     if any("\n" in cell for cell in cells) and text.count('"') % 2:
         lines = max(cell.count("\n") for cell in cells)
@@ -121,10 +143,15 @@ def json_at(path: StrPath, expected: str) -> Any:
     """
     try:
         return json.loads(_bytes_at(path, expected))
-    except ValueError as error:
-        if isinstance(error, MediaError):
-            raise
+    except MediaError:  # is a ValueError
+        raise
+    except (ValueError, RecursionError) as error:
         raise MediaError(str(path), got=f"a file that cannot be read ({error})", expected=expected) from error
+
+
+def _invalid_row(path: StrPath, line: int, error: csv.Error) -> MediaError:
+    got = f"one that cannot be read ({error})"
+    return MediaError(f"{path}, line {line}", got=got, expected="a row of CSV")
 
 
 def _fit(text: str, delimiter: str, columns: Sequence[str]) -> tuple[int, int]:

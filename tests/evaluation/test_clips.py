@@ -94,19 +94,19 @@ def test_a_wrong_split_and_missing_or_invalid_files_are_named(copied, tmp_path):
     with pytest.raises(MediaError, match=r"Annotations\.txt: no such file"):
         ave(tmp_path)
     root = copied("ave")
-    (root / "testSet.txt").write_text("Bark&unknown&good&0&10\n")
+    (root / "testSet.txt").write_text("\nBark&unknown&good&0&10\n")
     with pytest.raises(
-        MediaError, match=r"testSet\.txt, line 1: expected a video of Annotations\.txt, got 'unknown'"
+        MediaError, match=r"testSet\.txt, line 2: expected a video of Annotations\.txt, got 'unknown'"
     ):
         ave(root)
-    (root / "Annotations.txt").write_text("Bark&a&good\n")
+    (root / "Annotations.txt").write_text("\nBark&a&good\n")
     with pytest.raises(
-        MediaError, match=r"Annotations\.txt, line 1: expected Category&VideoID&.*, got 'Bark&a&good'"
+        MediaError, match=r"Annotations\.txt, line 2: expected Category&VideoID&.*, got 'Bark&a&good'"
     ):
         ave(root)
-    (tmp_path / "vggsound.csv").write_text("a,1,x,test\nb,2,y,none\n")
+    (tmp_path / "vggsound.csv").write_text("a,1,x,test\n\nb,2,y,none\n")
     with pytest.raises(
-        MediaError, match=r"vggsound\.csv, line 2: expected id, start, class, .*, got 'b,2,y,none'"
+        MediaError, match=r"vggsound\.csv, line 3: expected id, start, class, .*, got 'b,2,y,none'"
     ):
         vggsound(tmp_path)
 

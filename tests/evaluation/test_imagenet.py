@@ -57,7 +57,11 @@ def test_missing_or_invalid_files_are_named(tmp_path):
     write_imagenet_kit(tmp_path, ["n15075141"], [1, 7])
     with pytest.raises(MediaError, match=r"ground_truth\.txt, line 2: expected the id of a class, got '7'"):
         imagenet(tmp_path)
-    next(tmp_path.rglob("*ground_truth.txt")).unlink()
+    truth = next(tmp_path.rglob("*ground_truth.txt"))
+    truth.write_text("1\n\n7\n")
+    with pytest.raises(MediaError, match=r"ground_truth\.txt, line 3: expected"):
+        imagenet(tmp_path)
+    truth.unlink()
     with pytest.raises(MediaError, match=r"ground_truth\.txt: no such file"):
         imagenet(tmp_path)
     next(tmp_path.rglob("meta.mat")).write_bytes(b"damaged")

@@ -60,11 +60,11 @@ def test_folders_of_classes_are_read_with_and_without_the_list_of_classes(tmp_pa
 def test_missing_or_invalid_files_are_named(small, tmp_path):
     with pytest.raises(MediaError, match=r"expected the folder val_256 or val_large .*, got none"):
         places365(tmp_path)
-    (small / "places365_val.txt").write_text("Places365_val_00000001.jpg 365\n")
-    with pytest.raises(MediaError, match=r"places365_val\.txt, line 1: .*a class from 0 to 7"):
+    (small / "places365_val.txt").write_text("\nPlaces365_val_00000001.jpg 365\n")
+    with pytest.raises(MediaError, match=r"places365_val\.txt, line 2: .*a class from 0 to 7"):
         places365(small)
-    (small / "categories_places365.txt").write_text("/a/airfield 0\n/b/balcony 2\n")
-    with pytest.raises(MediaError, match=r"categories_places365\.txt, line 2"):
+    (small / "categories_places365.txt").write_text("/a/airfield 0\n\n/b/balcony 2\n")
+    with pytest.raises(MediaError, match=r"categories_places365\.txt, line 3"):
         places365(small)
     (small / "categories_places365.txt").unlink()
     with pytest.raises(MediaError, match=r"categories_places365\.txt: no such file"):

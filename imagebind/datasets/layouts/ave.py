@@ -7,7 +7,7 @@ from imagebind.datasets.labelled import LabelledSet
 from imagebind.datasets.layouts.clips import ListedClip, clips_in_folders, labelled_clips
 from imagebind.datasets.layouts.folders import has_class_folders
 from imagebind.datasets.layouts.found import folder_at
-from imagebind.datasets.tables import lines_at
+from imagebind.datasets.tables import numbered_lines
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 
@@ -43,7 +43,7 @@ def ave_list(root: Path, split: str) -> tuple[list[ListedClip], list[str]]:
     if split not in SPLIT_FILES:
         raise ValueError(f"split: expected one of {', '.join(SPLIT_FILES)}, got {split!r}")
     label_of = {}
-    for number, line in enumerate(lines_at(root / ANNOTATIONS, f"lines of {HEADER}"), start=1):
+    for number, line in numbered_lines(root / ANNOTATIONS, f"lines of {HEADER}"):
         parts = line.split("&")
         if line == HEADER:
             continue
@@ -52,7 +52,7 @@ def ave_list(root: Path, split: str) -> tuple[list[ListedClip], list[str]]:
         label_of[parts[1]] = parts[0]
     listed = root / SPLIT_FILES[split]
     clips: dict[str, ListedClip] = {}
-    for number, line in enumerate(lines_at(listed, f"lines of {ANNOTATIONS}, or the ids of videos"), start=1):
+    for number, line in numbered_lines(listed, f"lines of {ANNOTATIONS}, or the ids of videos"):
         parts = line.split("&")
         ytid = parts[1] if len(parts) > 1 else parts[0]
         if line == HEADER:

@@ -11,7 +11,7 @@ from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
 from imagebind.datasets.layouts.folders import has_class_folders, items_in_folders
 from imagebind.datasets.layouts.found import file_below, folder_at
 from imagebind.datasets.layouts.matlab import EXTRA, mat_variables
-from imagebind.datasets.tables import lines_at
+from imagebind.datasets.tables import numbered_lines
 from imagebind.errors import MediaError, MissingMediaError, import_extra
 
 SPLIT = "val"
@@ -44,11 +44,11 @@ def imagenet(root: str | os.PathLike[str]) -> LabelledSet:
     wnid_of = _wnids_by_id(file_below(root, META_FILES))
     truth = file_below(root, TRUTH_FILES)
     items, missing = [], []
-    for number, line in enumerate(lines_at(truth), start=1):
+    for number, (line_number, line) in enumerate(numbered_lines(truth), start=1):
         path = folder / IMAGE_NAME.format(number)
         wnid = wnid_of.get(line)
         if wnid not in number_of:
-            raise MediaError(f"{truth}, line {number}", got=repr(line), expected="the id of a class")
+            raise MediaError(f"{truth}, line {line_number}", got=repr(line), expected="the id of a class")
         if not path.is_file():
             missing.append(str(path))
             continue

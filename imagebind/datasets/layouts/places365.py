@@ -7,7 +7,7 @@ from pathlib import Path
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
 from imagebind.datasets.layouts.folders import class_folders, has_class_folders, items_in_folders
 from imagebind.datasets.layouts.found import folder_at
-from imagebind.datasets.tables import lines_at
+from imagebind.datasets.tables import numbered_lines
 from imagebind.errors import MediaError, MissingMediaError
 
 SPLIT = "val"
@@ -49,9 +49,7 @@ def places365(root: str | os.PathLike[str], *, qualifier: str = "before") -> Lab
     number_of = _categories(root)
     table = root / TABLE
     items, missing = [], []
-    for number, line in enumerate(
-        lines_at(table, "the list of validation images with their classes"), start=1
-    ):
+    for number, line in numbered_lines(table, "the list of validation images with their classes"):
         name, _, label = line.rpartition(" ")
         if not name or not label.isdecimal() or int(label) >= len(number_of):
             raise MediaError(
@@ -70,12 +68,13 @@ def places365(root: str | os.PathLike[str], *, qualifier: str = "before") -> Lab
 def _categories(root: Path) -> dict[str, int]:
     """Return the class number of each name, without its letter: "/a/balcony/exterior 41"."""
     number_of = {}
-    for expected, line in enumerate(lines_at(root / CATEGORIES, "the names of the classes")):
+    lines = numbered_lines(root / CATEGORIES, "the names of the classes")
+    for expected, (line_number, line) in enumerate(lines):
         name, _, number = line.rpartition(" ")
         parts = name.split("/", 2)  # "", "a", "balcony/exterior"
         if number != str(expected) or len(parts) != 3 or not parts[2]:
             raise MediaError(
-                f"{root / CATEGORIES}, line {expected + 1}",
+                f"{root / CATEGORIES}, line {line_number}",
                 got=repr(line),
                 expected=f"a name such as /a/airfield and the number {expected}",
             )

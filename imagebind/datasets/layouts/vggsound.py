@@ -1,6 +1,5 @@
 """VGGSound: vggsound.csv (id, start, class, split, without a header), and clips of 10 s in any folder."""
 
-import csv
 import os
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from imagebind.datasets.labelled import LabelledSet
 from imagebind.datasets.layouts.clips import ListedClip, clips_in_folders, labelled_clips
 from imagebind.datasets.layouts.folders import has_class_folders
 from imagebind.datasets.layouts.found import file_below, folder_at, seconds_in
-from imagebind.datasets.tables import lines_at
+from imagebind.datasets.tables import numbered_cells
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 
@@ -46,7 +45,7 @@ def vggsound_list(root: Path, split: str) -> tuple[list[ListedClip], list[str]]:
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     table = file_below(root, TABLES)
     clips, labels = [], set()
-    for number, row in enumerate(csv.reader(lines_at(table, "lines of id, start, class and split")), start=1):
+    for number, row in numbered_cells(table, "lines of id, start, class and split"):
         item = f"{table}, line {number}"
         if len(row) != 4 or row[3] not in SPLITS:
             raise MediaError(
