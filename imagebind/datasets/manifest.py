@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from imagebind.datasets.pairs import Pair
-from imagebind.datasets.tables import numbered_rows, text_at
+from imagebind.datasets.tables import numbered_lines, numbered_rows
 from imagebind.errors import MediaError
 from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
@@ -54,7 +54,7 @@ def read_pairs(manifest: str | os.PathLike[str]) -> list[Pair]:
         rows = list(reader(path))
     except MediaError:  # is a ValueError
         raise
-    except (OSError, ValueError) as error:  # includes pyarrow's and json's
+    except (OSError, ValueError) as error:  # includes pyarrow's
         raise MediaError(
             str(path), got=f"one that cannot be read ({error})", expected="a complete manifest"
         ) from error
@@ -74,12 +74,16 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, ManifestRow]]:
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, ManifestRow]]:
-    for number, line in enumerate(text_at(path).split("\n"), start=1):
-        if line.strip():
+    for number, line in numbered_lines(path):
+        item, expected = f"{path}, line {number}", "an object in JSON"
+        try:
             row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError(f"line {number} is not a JSON object")
-            yield f"line {number}", row
+        except (ValueError, RecursionError) as error:
+            got = f"one that cannot be read ({getattr(error, 'msg', error)})"
+            raise MediaError(item, got=got, expected=expected) from error
+        if not isinstance(row, dict):
+            raise MediaError(item, got=f"a {type(row).__name__}", expected=expected)
+        yield f"line {number}", row
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, ManifestRow]]:
@@ -163,7 +167,7 @@ def _parse_number(value: Any) -> Any:
 def _number(value: Any, key: str, item: str) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
         raise MediaError(item, got=repr(value), expected=f"a number of seconds as {key}")
