@@ -1,6 +1,5 @@
 """AudioSet: a list of segments of YouTube videos, and a folder of downloaded clips."""
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +17,7 @@ from imagebind.datasets.layouts.clips import (
 from imagebind.datasets.layouts.folders import has_class_folders
 from imagebind.datasets.layouts.found import (
     Found,
+    check_span,
     file_below,
     files_by_stem,
     folder_at,
@@ -26,7 +26,7 @@ from imagebind.datasets.layouts.found import (
 )
 from imagebind.datasets.layouts.segments import cut_notes, segment_item
 from imagebind.datasets.pairs import Pair
-from imagebind.datasets.tables import StrPath, table_at, text_at
+from imagebind.datasets.tables import StrPath, numbered_cells, table_at
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
 
@@ -156,20 +156,17 @@ def _clips_in_folders(folder: Path) -> LabelledSet:
 
 
 def read_segments(path: StrPath) -> Iterator[Segment]:
-    """Yield the segments of a list; blank lines and lines that start with # are skipped.
+    """Yield the segments of a list; blank lines and lines that start with # are left out.
 
     Raises:
         MediaError: the file cannot be read, or a line is not a segment.
     """
-    lines = text_at(path, "a list of segments (CSV)").split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
+    for number, row in numbered_cells(path, "a list of segments (CSV)"):
         item = f"{path}, line {number}"
-        row = next(csv.reader([line], skipinitialspace=True))
         if len(row) < 4:
             raise MediaError(item, got=f"{len(row)} columns", expected="the columns YTID, start, end, labels")
         start, end = (seconds_in(text, item) for text in row[1:3])
+        check_span(start, end, item)
         yield Segment(row[0], start, end, tuple(row[3].split(",")))
 
 
@@ -183,5 +180,7 @@ def _name(pattern: str, segment: Segment) -> str:
     }
     try:
         return pattern.format(**fields)
-    except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(f"pattern: expected fields of {', '.join(fields)}, got {pattern!r}") from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"pattern: expected fields of {', '.join(fields)}, got {pattern!r} ({error})"
+        ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imagebind.datasets.layouts.found import Found, folder_at, found_pairs, seconds_in
+from imagebind.datasets.layouts.found import Found, check_span, folder_at, found_pairs, seconds_in
 from imagebind.datasets.pairs import Pair
 from imagebind.datasets.tables import StrPath, numbered_rows
 from imagebind.errors import MediaError
@@ -49,10 +49,7 @@ def ego4d(clips: StrPath, videos: StrPath, imu: StrPath) -> Found:
         item = f"{clips}, line {number}"
         uid, clip = row["video_uid"], row.get(CLIP_COLUMN) or ""
         start, end = (seconds_in(row[column], item) for column in REQUIRED_COLUMNS[1:])
-        if not 0 <= start < end:
-            raise MediaError(
-                item, got=f"one from {start:g} to {end:g} s", expected="a clip with 0 <= start < end"
-            )
+        check_span(start, end, item)
         imu_file = imu_file_of(imu, uid)
         clip_file, whole_file = videos / f"{clip}{VIDEO_SUFFIX}", videos / f"{uid}{VIDEO_SUFFIX}"
         is_cut = bool(clip) and clip_file.is_file()

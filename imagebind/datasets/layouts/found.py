@@ -1,6 +1,7 @@
 """The result of a reader for training, and helpers that the readers share."""
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,9 +88,20 @@ def seconds_in(text: str | None, item: str) -> float:
     """Parse a number of seconds in a table.
 
     Raises:
-        MediaError: the text is not a number.
+        MediaError: the text is not a finite number.
     """
     try:
-        return float(text or "")
-    except ValueError as error:
-        raise MediaError(item, got=repr(text), expected="a number of seconds") from error
+        seconds = float(text or "")
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise MediaError(item, got=repr(text), expected="a number of seconds")
+    return seconds
+
+
+def check_span(start: float, end: float, item: str) -> None:
+    """Raise a MediaError unless 0 <= start < end."""
+    if not 0 <= start < end:
+        raise MediaError(
+            item, got=f"one from {start:g} to {end:g} s", expected="a clip with 0 <= start < end"
+        )

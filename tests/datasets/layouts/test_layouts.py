@@ -61,15 +61,20 @@ def test_audioset_accepts_name_patterns_and_whole_videos(tmp_path, segments):
     (tmp_path / "whole" / "-0xzrMun0Rs_30000_40000.mp4").touch()
     by_milliseconds = audioset(segments, tmp_path / "whole", pattern="{ytid}_{start_ms}_{end_ms}")
     assert [pair.vision["video"].stem for pair in by_milliseconds.pairs] == ["-0xzrMun0Rs_30000_40000"]
-    with pytest.raises(ValueError, match="pattern: expected fields of ytid, start"):
-        audioset(segments, tmp_path / "whole", pattern="{id}")
+    for pattern in ("{id}", "{ytid.id}", "{start[0]}", "{ytid:.3f}", "{0}", "{"):
+        with pytest.raises(ValueError, match="pattern: expected fields of ytid, start"):
+            audioset(segments, tmp_path / "whole", pattern=pattern)
 
 
 @pytest.mark.parametrize(
     "line, message",
     [
         ("abc, 1", "line 1: expected the columns YTID.*, got 2 columns"),
-        ("abc, x, 2, a", "expected a number of seconds, got 'x'"),
+        ("\nabc, x, 2, a", "line 2: expected a number of seconds, got 'x'"),
+        ("abc, nan, 2, a", "line 1: expected a number of seconds, got 'nan'"),
+        ("abc, 1, inf, a", "line 1: expected a number of seconds, got 'inf'"),
+        ("abc, 2, 1, a", "line 1: expected a clip with 0 <= start < end, got one from 2 to 1 s"),
+        ("abc, 1, 2, " + "a" * 200_000, "line 1: expected a row of CSV, got one that cannot be read"),
     ],
 )
 def test_an_invalid_segment_is_an_error_that_names_its_line(tmp_path, line, message):
