@@ -73,6 +73,8 @@ def few_shot(
         raise ValueError(f"shots: expected numbers of at least 1, got {[*shots]}")
     if optimizer not in ("adamw", "lbfgs"):
         raise ValueError(f"optimizer: expected adamw or lbfgs, got {optimizer!r}")
+    if not seeds:
+        raise ValueError("seeds: expected at least one, got none")
     started = monotonic()
     choices = benchmark.protocol(protocol, options)
     values = {name: choice.value for name, choice in choices.items()}
@@ -137,7 +139,11 @@ class _EmbeddedSplit:
 def _read_splits(
     benchmark: Benchmark, data: str | os.PathLike[str], values: Mapping[str, Any]
 ) -> list[LabelledSet]:
-    """Return the training and the test split, or one set with folds."""
+    """Return the training and the test split, or one set with folds.
+
+    Raises:
+        MediaError, ValueError: as `read_data`, or the data is no classification or one fold.
+    """
     read = reader_values(benchmark, values)
     splits = (
         [{"split": split} for split in ("train", "test")] if "split" in benchmark.reader_options() else [{}]
@@ -145,6 +151,8 @@ def _read_splits(
     parts = [read_data(benchmark, data, {**read, **split}) for split in splits]
     if not all(isinstance(part, LabelledSet) for part in parts):
         raise ValueError(f"benchmark: expected a classification, got {benchmark.name!r}")
+    if len(parts) == 1 and len({item.fold for item in parts[0].items}) == 1:  # type: ignore[union-attr]
+        raise ValueError(f"{benchmark.name}: expected items of two or more folds, got one")
     return parts  # type: ignore[return-value]
 
 

@@ -64,6 +64,18 @@ def test_the_protocol_has_the_training_and_no_prompts(world_embedder, tmp_path):
     assert "templates" not in recorded and "names" not in recorded
 
 
+def test_items_of_one_fold_and_no_seeds_are_refused_before_any_item_is_embedded(
+    world_embedder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(type(world_embedder), "encode_stream", None)
+    for fold in (0, None):
+        benchmark = text_benchmark(*((text, label, fold) for label, text in enumerate(TEXTS)))
+        with pytest.raises(ValueError, match="texts: expected items of two or more folds, got one"):
+            few_shot(benchmark, world_embedder, tmp_path)
+    with pytest.raises(ValueError, match="seeds: expected at least one, got none"):
+        few_shot(benchmark, world_embedder, tmp_path, seeds=())
+
+
 def test_the_training_is_that_of_the_paper():
     trainings = {name: benchmark_named(name).few_shot for name in list_benchmarks()}
     assert {name: training for name, training in trainings.items() if training is not None} == {
