@@ -87,11 +87,14 @@ def test_missing_and_damaged_annotations_are_counted(small):
     (small / "Annotations" / "190003.xml").write_text("<annotation><object>")
     write_voc(small / "Annotations" / "190004.xml", [("person", 30, 20, 30, 60)], (128, 96))
     (small / "infrared" / "test" / "190005.jpg").write_bytes(b"\xff\xd8")
+    huge = b"P5 100000 100000 255\n"  # more pixels than Pillow opens
+    (small / "infrared" / "test" / "190006.jpg").write_bytes(huge)
+    write_infrared(small / "infrared" / "test" / "190007.jpg", GRADIENT)
+    (small / "Annotations" / "190007.xml").write_text('<?xml version="1.0" encoding="none"?><annotation/>')
     found = llvip_crops(small)
-    assert len(found.items) == 4 and len(found.damaged) == 4
-    for text, part in zip(
-        found.damaged, ("no such file", "cannot be read", "expected a box with", "190005"), strict=True
-    ):
+    assert len(found.items) == 4
+    parts = ("no such file", "cannot be read", "expected a box with", "190005", "190006", "unknown encoding")
+    for text, part in zip(found.damaged, parts, strict=True):
         assert part in text
 
 

@@ -125,7 +125,7 @@ def llvip_crops(
         except MediaError as error:
             damaged.append(str(error))
             continue
-        except OSError as error:
+        except Exception as error:  # Pillow raises many types for damaged files
             damaged.append(f"{path}: cannot be read ({error})")
             continue
         rng = np.random.default_rng([seed, crc32(path.stem.encode())])
@@ -157,7 +157,7 @@ def person_boxes(annotation: Path, width: int, height: int) -> list[PixelBox]:
         objects = ElementTree.parse(annotation).getroot().findall("object")
     except FileNotFoundError as error:
         raise MediaError(str(annotation), got="no such file", hint=f"it should be {expected}") from error
-    except (OSError, ElementTree.ParseError) as error:
+    except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:  # also for encodings
         raise MediaError(
             str(annotation), got=f"a file that cannot be read ({error})", expected=expected
         ) from error
@@ -225,7 +225,7 @@ def _read_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             image.load()
             return image
-    except OSError as error:
+    except Exception as error:  # as above
         raise MediaError(
             str(path), got=f"a file that cannot be read ({error})", expected="an image"
         ) from error

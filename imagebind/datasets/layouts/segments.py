@@ -29,7 +29,7 @@ def segment_item(path: Path, ytid: str, start: float | None, end: float | None, 
         return whole
     try:
         seconds = _duration(path, media)
-    except (MediaError, OSError):
+    except MediaError:
         return whole  # embedding it raises the error
     if seconds <= end - start + CUT_TOLERANCE_SECONDS:
         return whole
