@@ -143,9 +143,19 @@ def test_a_wrong_split_and_missing_or_invalid_files_are_named(small, tmp_path):
     narrations.unlink()
     with pytest.raises(MediaError, match=r"narration\.json: no such file; also tried "):
         ego4d_scenarios(small)
-    (small / "ego4d.json").write_text(json.dumps({"videos": [{"video_uid": "a"}]}))
+    (small / "split.txt").write_text("a\n")
+    for content, message in (
+        ('{"videos": []}', "expected narrations with timestamp_sec"),
+        ('{"a": {"narration_pass_1": [1]}}', "expected narrations with timestamp_sec"),
+        ('{"a": {"narration_pass_1": {"narrations": [{"timestamp_sec": NaN}]}}}', "expected a number of sec"),
+    ):
+        narrations.write_text(content)
+        with pytest.raises(MediaError, match=f"Ego4D narrations of a: {message}"):
+            ego4d_scenarios(small, split_file=small / "split.txt")
+    (small / "ego4d.json").rename(small / "v2" / "ego4d.json")
+    (small / "v2" / "ego4d.json").write_text(json.dumps({"videos": [{"video_uid": "a"}]}))
     with pytest.raises(
-        MediaError, match=r"ego4d\.json: expected videos with .*, got a video without 'scenarios'"
+        MediaError, match=r"v2/ego4d\.json: expected videos with .*, got some .* \(KeyError\('scenarios'\)\)"
     ):
         ego4d_scenarios(small)
     with pytest.raises(MediaError, match="v2/imu: no such folder"):

@@ -13,7 +13,7 @@ import numpy as np
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet, LazyItem
 from imagebind.datasets.layouts.ego4d import TABLE_SUFFIX, TimedSamples, imu_file_of, read_imu
 from imagebind.datasets.layouts.folders import class_folders, has_class_folders, items_in_folders
-from imagebind.datasets.layouts.found import file_below, folder_at
+from imagebind.datasets.layouts.found import file_below, folder_at, seconds_in
 from imagebind.datasets.tables import StrPath, json_at, lines_at
 from imagebind.errors import MediaError
 from imagebind.media.imu_join import MAX_GAP_SECONDS
@@ -65,7 +65,7 @@ def ego4d_scenarios(
     if split not in SPLITS:
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     root = folder_at(root)
-    if not (root / METADATA[0]).is_file() and has_class_folders(root / split):
+    if not any((root / name).is_file() for name in METADATA) and has_class_folders(root / split):
         names = [path.name for path in class_folders(root / split)]
         items = items_in_folders(
             root / split, {name: number for number, name in enumerate(names)}, lambda path: {"imu": path}
@@ -77,12 +77,12 @@ def ego4d_scenarios(
     scenarios = sorted({scenario for each in videos.values() for scenario in each})
     number_of = {scenario: number for number, scenario in enumerate(scenarios)}
     single = sorted(uid for uid in with_imu if len(videos[uid]) == 1)
-    narrations = _json_at(root, NARRATIONS)
+    _, narrations = _json_at(root, NARRATIONS)
     narrations = narrations.get("videos", narrations)
     read = lru_cache(maxsize=1)(read_imu)  # the windows of a recording follow each other
     items, missing, damaged = [], [], []
     for uid in _split(single, videos, split, split_file, seed):
-        times = _narration_times(narrations.get(uid, {}), passes, uid)
+        times = _narration_times(narrations, passes, uid)
         if not times:
             continue
         imu_file = imu_file_of(imu, uid)
@@ -115,14 +115,14 @@ def ego4d_scenarios(
 
 def _videos(root: Path) -> tuple[dict[str, tuple[str, ...]], set[str]]:
     """Return the scenarios of each video, and the uids of those with IMU."""
-    metadata = _json_at(root, METADATA)
+    path, metadata = _json_at(root, METADATA)
     try:
         scenarios = {each["video_uid"]: tuple(each["scenarios"] or ()) for each in metadata["videos"]}
         return scenarios, {each["video_uid"] for each in metadata["videos"] if each["has_imu"]}
     except (KeyError, TypeError) as error:
         raise MediaError(
-            str(root / METADATA[0]),
-            got=f"a video without {error}",
+            str(path),
+            got=f"some that cannot be read ({error!r})",
             expected="videos with video_uid, scenarios and has_imu",
         ) from error
 
@@ -149,28 +149,30 @@ def _window(read: Callable[[Path], TimedSamples], imu_file: Path, start: float, 
     }
 
 
-def _json_at(root: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Read the first file that exists, a JSON object."""
+def _json_at(root: Path, names: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+    """Return the path and the content of the first file that exists, an object in JSON."""
     path = file_below(root, names)
     content = json_at(path, "an object in JSON")
     if not isinstance(content, dict):
         raise MediaError(str(path), got=f"a {type(content).__name__}", expected="an object in JSON")
-    return content
+    return path, content
 
 
-def _narration_times(entry: Mapping[str, Any], passes: Sequence[int], uid: str) -> list[float]:
+def _narration_times(narrations: Mapping[str, Any], passes: Sequence[int], uid: str) -> list[float]:
     """Return the different times of a video's narrations, in order."""
+    item = f"Ego4D narrations of {uid}"
     try:
+        entry = narrations.get(uid) or {}
         return sorted(
             {
-                float(each["timestamp_sec"])
+                seconds_in(str(each["timestamp_sec"]), item)
                 for number in passes
                 for each in (entry.get(f"narration_pass_{number}") or {}).get("narrations", ())
             }
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise MediaError(
-            f"Ego4D narrations of {uid}",
+            item,
             got=f"some that cannot be read ({error!r})",
             expected="narrations with timestamp_sec",
         ) from error
