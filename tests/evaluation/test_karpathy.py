@@ -40,7 +40,13 @@ def test_both_forms_of_csv_are_read(tmp_path):
             raw = json.dumps([sentence["raw"] for sentence in image["sentences"]])
             writer.writerow([raw, "[]", image["split"], image["filename"], number])
     assert flickr30k(root) == listed
-    (root / "flickr_annotations_30k.csv").unlink()
+    table = root / "flickr_annotations_30k.csv"
+    for raw, message in (('"a caption"', "is no list of captions"), ("a caption", "Expecting value")):
+        with table.open("w", newline="") as file:
+            csv.writer(file).writerows([["raw", "split", "filename"], [], [raw, "test", "a.jpg"]])
+        with pytest.raises(MediaError, match=rf"30k\.csv, line 3: expected a row of .*{message}"):
+            flickr30k(root)
+    table.unlink()
     with (root / "flickr30k_test_karpathy.txt").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "caption"])
@@ -63,7 +69,7 @@ def test_a_missing_image_is_listed_and_a_wrong_option_or_table_is_named(named, t
             read(root, captions=captions)
     table = root / f"dataset_{name}.json"
     table.write_text('{"images": [{"filename": "a.jpg"}]}')
-    with pytest.raises(MediaError, match=r"each with filename, split and sentences, got .*KeyError: 'split'"):
+    with pytest.raises(MediaError, match=r"filename, split and sentences, got .*KeyError: 'sentences'"):
         read(root)
     table.unlink()
     with pytest.raises(MediaError, match=rf"dataset_{name}\.json: no such file; also tried "):

@@ -38,5 +38,5 @@ def clotho(root: str | os.PathLike[str], *, split: str = "evaluation") -> Retrie
             missing.append(str(path))
             continue
         items[name] = {"audio": path}
-        captions += [(name, row[column] or "") for column in CAPTION_COLUMNS]
+        captions += [(name, row[column]) for column in CAPTION_COLUMNS]
     return captioned(root, items, captions, missing=missing)

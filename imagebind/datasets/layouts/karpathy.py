@@ -9,12 +9,11 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from imagebind.datasets.labelled import RetrievalSet
 from imagebind.datasets.layouts.captions import captioned
 from imagebind.datasets.layouts.found import file_below, folder_at
-from imagebind.datasets.tables import json_at, table_at
+from imagebind.datasets.tables import json_at, numbered_rows
 from imagebind.errors import MediaError
 
 SPLITS = ("test", "val", "train")
@@ -76,25 +75,29 @@ def _of_json(table: Path) -> Iterator[tuple[str, str, list[str]]]:
     """Yield the file, the split and the captions of each image."""
     try:
         for each in json_at(table, EXPECTED_JSON)["images"]:
-            yield each["filename"], each["split"], [sentence["raw"] for sentence in each["sentences"]]
+            captions = [str(sentence["raw"]) for sentence in each["sentences"]]
+            yield str(each["filename"]), each["split"], captions
     except (KeyError, TypeError) as error:
-        raise _unreadable(table, error, EXPECTED_JSON) from error
+        raise _unreadable(str(table), error, EXPECTED_JSON) from error
 
 
 def _of_csv(table: Path, split: str) -> Iterator[tuple[str, str, list[str]]]:
     """Yield the file, the split and the captions of each row."""
-    rows: list[dict[str, Any]] = list(table_at(table, ()))
-    if rows and {"image", "caption"} <= rows[0].keys():
-        yield from ((row["image"], split, [row["caption"] or ""]) for row in rows)
+    rows = numbered_rows(table, ())
+    if rows and {"image", "caption"} <= rows[0][1].keys():
+        yield from ((row["image"], split, [row["caption"]]) for _, row in rows)
         return
-    try:
-        for row in rows:
-            yield row["filename"], row["split"], json.loads(row["raw"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise _unreadable(table, error, "columns image and caption, or filename, split and raw") from error
+    for number, row in rows:
+        try:
+            captions = json.loads(row["raw"])
+            if not isinstance(captions, list):
+                raise TypeError(f"{row['raw']:.100} is no list of captions")
+            yield row["filename"], row["split"], [str(caption) for caption in captions]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            expected = "a row of image and caption, or of filename, split and raw"
+            raise _unreadable(f"{table}, line {number}", error, expected) from error
 
 
-def _unreadable(table: Path, error: Exception, expected: str) -> MediaError:
-    return MediaError(
-        str(table), got=f"a file that cannot be read ({type(error).__name__}: {error})", expected=expected
-    )
+def _unreadable(item: str, error: Exception, expected: str) -> MediaError:
+    got = f"one that cannot be read ({type(error).__name__}: {error})"
+    return MediaError(item, got=got, expected=expected)
