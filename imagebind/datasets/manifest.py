@@ -110,7 +110,8 @@ def _pairs_of(row: ManifestRow, folder: Path, item: str) -> Iterator[Pair]:
     if unknown:
         columns = (VISION, *OTHERS, NAME_COLUMN, *NUMBER_COLUMNS)
         expected = f"the columns {', '.join(columns)}, or an option such as depth.sensor"
-        raise MediaError(item, got=", ".join(unknown), expected=expected)
+        got = ", ".join(key or "one without a name" for key in unknown)
+        raise MediaError(item, got=got, expected=expected)
     others = [key for key in OTHERS if key in cells]
     if not others:
         return

@@ -173,7 +173,8 @@ def collate(samples: Sequence[PairSample | BrokenPair]) -> PairBatch:
     """
     modalities = {sample.modality for sample in samples}
     if len(modalities) != 1:
-        raise ValueError(f"batch: expected pairs of one modality, got {sorted(modalities) or 'none'}")
+        got = ", ".join(sorted(modalities)) or "none"
+        raise ValueError(f"batch: expected pairs of one modality, got {got}")
     modality = modalities.pop()
     readable = [sample for sample in samples if isinstance(sample, PairSample)]
     broken = [sample for sample in samples if isinstance(sample, BrokenPair)]

@@ -78,6 +78,7 @@ def test_manifest_pairs_can_be_read_and_one_with_a_missing_file_is_broken(tmp_pa
             r"pairs.csv, line 2: expected the columns vision, text, audio.*, got sound",
         ),
         ({"vision": "a.jpg", "audio": "a.wav", "speed.of": "2"}, "expected the columns .*, got speed.of"),
+        ({"": "0", "vision": "a.jpg", "audio": "a.wav"}, "got one without a name"),
         ({"audio": "a.wav"}, "line 2: expected an image or video beside audio, got no vision"),
         (
             {"vision": "a.mp4", "audio": "a.wav", "start": "1"},

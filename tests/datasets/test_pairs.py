@@ -110,7 +110,7 @@ def test_a_batch_of_two_modalities_or_two_shapes_is_refused():
     clip = PairSample(torch.zeros(1, 3, 2, 4, 4), torch.zeros(1), ModalityType.AUDIO)
     with pytest.raises(ValueError, match=r"one shape of vision.*\(1, 3, 2, 4, 4\).*images and videos"):
         collate([still, clip])
-    with pytest.raises(ValueError, match="pairs of one modality"):
+    with pytest.raises(ValueError, match="pairs of one modality, got audio, text"):
         collate([still, still._replace(modality=ModalityType.TEXT)])
     with pytest.raises(ValueError, match="pairs of one modality, got none"):
         collate([])

@@ -114,7 +114,7 @@ def audioset_clips(root: StrPath, *, split: str = "eval") -> LabelledSet:
     if has_class_folders(root / split) and not any((root / name).is_file() for name in segment_tables):
         return _clips_in_folders(root / split)
     table, indices = file_below(root, segment_tables), file_below(root, class_tables)
-    rows = list(table_at(indices, CLASS_COLUMNS))
+    rows = table_at(indices, CLASS_COLUMNS)
     number_of = {row["mid"]: number for number, row in enumerate(rows)}
     files = recordings(root, MediaKind.AUDIO)
     items, missing, damaged = [], [], []

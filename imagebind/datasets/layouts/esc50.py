@@ -46,7 +46,7 @@ def esc50(root: str | os.PathLike[str], *, folds: bool = True) -> LabelledSet:
     for number, row in numbered_rows(table, COLUMNS):
         try:
             fold, target = int(row["fold"]), int(row["target"])
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise MediaError(
                 f"{table}, line {number}",
                 got=f"fold {row['fold']!r} and target {row['target']!r}",
