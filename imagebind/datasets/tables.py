@@ -87,11 +87,11 @@ def numbered_rows(path: StrPath, columns: Sequence[str]) -> list[tuple[int, dict
 
     The delimiter is the one that splits the header into the columns: a comma, a semicolon or a tab; a first
     line such as sep=| states another. Cells that contain the delimiter, quotes or line breaks are quoted.
-    Missing cells at the end of a row are "".
+    Missing cells at the end of a row are "". Columns without a name at the end are left out.
 
     Raises:
-        MediaError: the file cannot be read or lacks a column, a row has a value beyond the header's columns,
-            or a quote is not closed.
+        MediaError: the file cannot be read or lacks a column, a row has a value beyond the header's columns
+            or cannot be read, or a quote is not closed.
     """
     text = text_at(path, f"a CSV with {', '.join(columns)}" if columns else "a CSV with a header")
     separator = _SEPARATOR_LINE.match(text)
@@ -104,6 +104,8 @@ def numbered_rows(path: StrPath, columns: Sequence[str]) -> list[tuple[int, dict
     cells: list[str] = []
     try:
         header = [name.strip() for name in next(reader, [])]
+        while header and not header[-1]:  # of empty columns, which spreadsheets write
+            header.pop()
         if missing := [column for column in columns if column not in header]:
             raise MediaError(
                 str(path),

@@ -49,12 +49,12 @@ def test_a_line_that_names_the_delimiter_is_not_a_row(tmp_path):
     assert numbered_rows(path, ("file", "class"))[0] == (3, ROWS[0])
 
 
-def test_empty_rows_and_empty_cells_at_the_end_are_left_out(tmp_path):
+def test_empty_rows_and_empty_columns_at_the_end_are_left_out(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("file;class;note;;\na.png;dog;;;\n;;;;\n\n b.png ;cat\n   \n")
     assert table_at(path, ("file", "class")) == [
-        {"file": "a.png", "class": "dog", "note": "", "": ""},
-        {"file": " b.png ", "class": "cat", "note": "", "": ""},
+        {"file": "a.png", "class": "dog", "note": ""},
+        {"file": " b.png ", "class": "cat", "note": ""},
     ]
 
 
