@@ -31,10 +31,6 @@ def text_benchmark(*labelled: tuple[str, int, int]) -> Benchmark:
     )
 
 
-def value_of(benchmark, embedder, tmp_path, **options):
-    return few_shot(benchmark, embedder, tmp_path, shots=(1,), **options).figures["1-shot"].value
-
-
 @pytest.mark.parametrize("optimizer", ["adamw", "lbfgs"])
 def test_one_example_of_each_class_is_enough_for_equal_items(world_embedder, tmp_path, optimizer):
     labelled = [(TEXTS[number % 2], number % 2, number // 4) for number in range(8)]
@@ -46,7 +42,8 @@ def test_one_example_of_each_class_is_enough_for_equal_items(world_embedder, tmp
 def test_no_example_is_of_the_fold_that_is_tested(world_embedder, tmp_path):
     # The classes of the texts are exchanged in the second fold, so that examples of the other fold mislead.
     labelled = [(TEXTS[number % 2], (number + number // 4) % 2, number // 4) for number in range(8)]
-    assert value_of(text_benchmark(*labelled), world_embedder, tmp_path) == 0
+    result = few_shot(text_benchmark(*labelled), world_embedder, tmp_path, shots=(1,))
+    assert result.figures["1-shot"].value == 0
 
 
 def test_a_class_with_fewer_examples_gives_all_that_it_has_and_a_note(world_embedder, tmp_path):
@@ -62,6 +59,16 @@ def test_the_protocol_has_the_training_and_no_prompts(world_embedder, tmp_path):
     recorded = {name: each.value for name, each in result.protocol.items()}
     assert recorded["lr"] == 1e-2 and recorded["epochs"] == 15 and recorded["seeds"] == [0, 1, 2]
     assert "templates" not in recorded and "names" not in recorded
+
+
+def test_wrong_arguments_are_named(world_embedder, tmp_path):
+    with pytest.raises(ValueError, match="benchmark: expected one with few-shot training, got 'llvip'"):
+        few_shot("llvip", world_embedder, tmp_path)
+    for shots in ((), (1, 0)):
+        with pytest.raises(ValueError, match="shots: expected numbers of at least 1, got"):
+            few_shot("esc50", world_embedder, tmp_path, shots=shots)
+    with pytest.raises(ValueError, match="optimizer: expected adamw or lbfgs, got 'sgd'"):
+        few_shot("esc50", world_embedder, tmp_path, optimizer="sgd")
 
 
 def test_items_of_one_fold_and_no_seeds_are_refused_before_any_item_is_embedded(

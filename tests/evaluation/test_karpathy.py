@@ -27,7 +27,7 @@ def test_the_first_five_captions_of_each_image_of_the_split_are_queries(named):
     assert len(READERS[name](root, captions=6).queries) == 76
 
 
-def test_both_forms_of_csv_are_read(tmp_path):
+def test_both_forms_of_csv_are_read_and_an_invalid_row_is_named(tmp_path):
     root = write_karpathy(tmp_path, "flickr30k", 4)
     table = root / "dataset_flickr30k.json"
     listed = flickr30k(root)

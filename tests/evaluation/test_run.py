@@ -156,7 +156,7 @@ def test_esc50_in_folders_of_classes_has_the_folds_of_its_file_names(copied, tmp
         esc50(root)
 
 
-def test_a_value_equal_to_that_of_the_protocol_is_no_change(world_embedder, esc50_folder):
+def test_a_value_equal_to_that_of_the_protocol_is_no_change():
     choices = benchmark_named("esc50").protocol(given={"clips": 3, "templates": "clip-80", "folds": False})
     assert [name for name, each in choices.items() if each.reason == "given by the user"] == ["folds"]
 
@@ -212,13 +212,16 @@ def test_other_content_or_another_transform_is_not_taken_from_the_cache(world_em
 
 
 def test_wrong_arguments_are_named(world_embedder, esc50_folder, tmp_path):
-    assert "esc50" in list_benchmarks()
     with pytest.raises(ValueError, match="benchmark: expected one of"):
         evaluate("esc-51", world_embedder, esc50_folder)
     with pytest.raises(ValueError, match="protocol: expected one of paper, mteb, ours"):
         evaluate("esc50", world_embedder, esc50_folder, protocol="theirs")
     with pytest.raises(ValueError, match="option: expected one of folds, templates"):
         evaluate("esc50", world_embedder, esc50_folder, options={"fold": 1})
+    with pytest.raises(ValueError, match="limit: expected at least 1, got 0"):
+        evaluate("esc50", world_embedder, esc50_folder, limit=0)
+    with pytest.raises(ValueError, match=r"data: expected the folder of ESC-50 \(meta/.*\), got None"):
+        evaluate("esc50", world_embedder)
     with pytest.raises(MediaError, match=r"esc50\.csv"):
         evaluate("esc50", world_embedder, tmp_path)
 

@@ -10,10 +10,12 @@ from imagebind.evaluation.toyworld import (
     WorldFigures,
     chance_of,
     embed_scenes,
+    embed_texts,
     is_shown_by,
 )
 from imagebind.modality import MediaKind
 from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.toyworld.captions import class_prompts
 from imagebind.toyworld.nearest import nearest_neighbours, raw_accuracy
 from imagebind.toyworld.rendered import render_world
 
@@ -68,11 +70,10 @@ def test_a_model_that_classifies_correctly_scores_1(rendered):
         def embed(self, modality, inputs):
             if modality == "text":
                 return super().embed(modality, inputs)
-            name = [scene.attributes["shape"] for scene in map(rendered.scene, range(len(inputs)))]
-            from imagebind.evaluation.toyworld import embed_texts
-            from imagebind.toyworld.captions import class_prompts
-
-            return torch.stack([embed_texts(self, class_prompts("shape")[each]).mean(dim=0) for each in name])
+            names = [scene.attributes["shape"] for scene in map(rendered.scene, range(len(inputs)))]
+            return torch.stack(
+                [embed_texts(self, class_prompts("shape")[each]).mean(dim=0) for each in names]
+            )
 
     torch.manual_seed(0)
     model = ShapeModel(tiny_config(), modalities=["vision", "text"]).eval()
