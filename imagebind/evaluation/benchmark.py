@@ -69,7 +69,7 @@ class Benchmark:
             Options of the protocol that are its parameters are passed to it.
         options: the options of the paper's protocol, by name. `imagebind.evaluation.options` lists the names
             that are not parameters of `read`.
-        protocols: other published protocols: for each, the options that differ.
+        protocols: other protocols: for each, the options that differ.
         metric: the main figure, by default the task's.
         paper: the paper's figures of the released weights, by name.
         other_figures: for other protocols, their published figures.

@@ -64,6 +64,7 @@ def few_shot(
         EvaluationError: more items are missing or damaged than allowed, none is left, or the cache cannot be
             read or written.
         MediaError: the data is not laid out as expected.
+        MissingExtraError: a package that reads the data is not installed.
         ValueError: a benchmark without few-shot training, or wrong arguments.
     """
     benchmark = benchmark_named(benchmark) if isinstance(benchmark, str) else benchmark

@@ -45,8 +45,8 @@ def checked_value(option: str, value: Any, default: Any = None) -> Any:
     Raises:
         ValueError: a value of another type, or out of range.
     """
-    if option in ("templates", "names", "passes"):
-        is_valid, expected = _LISTED[option](value)
+    if option in _CHECKS:
+        is_valid, expected = _CHECKS[option](value)
     elif option in LARGEST_VALUES:
         is_valid = type(value) is int and 1 <= value <= LARGEST_VALUES[option]
         expected = f"a whole number from 1 to {LARGEST_VALUES[option]:,}"
@@ -77,7 +77,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _check_templates(value: Any) -> tuple[bool, str]:
-    """Return whether a value is valid, and what is expected."""
+    """Return whether a value is valid, and the expected form."""
     texts = isinstance(value, str) or all(isinstance(each, str) for each in _listed(value))
     return bool(value) and texts, f"{', '.join(TEMPLATE_SETS)}, a template with {{}}, or a list of templates"
 
@@ -91,10 +91,11 @@ def _check_passes(value: Any) -> tuple[bool, str]:
     return bool(value) and all(each in NARRATION_PASSES for each in _listed(value)), "[1], [2] or [1, 2]"
 
 
-_LISTED = {"templates": _check_templates, "names": _check_names, "passes": _check_passes}
+_CHECKS = {"templates": _check_templates, "names": _check_names, "passes": _check_passes}
 
 
 def _listed(value: Any) -> Any:
+    """Return a list or tuple as it is; for another value, a list that no check accepts."""
     return value if isinstance(value, list | tuple) else [None]
 
 

@@ -131,14 +131,18 @@ def few_shot_curve(result: Result) -> "Plot":
 
 
 def similarity_histogram(detail: Detail, title: str) -> "Plot":
-    """Plot histograms of the cosine similarities of matched pairs and of others, or a sample of many."""
+    """Plot histograms of the cosine similarities of matched pairs and of all other pairs.
+
+    At most `MAX_OTHER_PAIRS` of the others are used.
+    """
     matched, scores = detail.target, detail.scores.float()
     if matched.ndim == 1:
         matched = matched[:, None] == torch.arange(scores.shape[1])
     others = scores[~matched]
     others = others[:: max(1, math.ceil(len(others) / MAX_OTHER_PAIRS))]
     plot, axes = _axes(7, 4)
-    edges = np.linspace(float(scores.min()), float(scores.max()) + 1e-6, HISTOGRAM_BINS)
+    highest = float(scores.max()) + 1e-6  # bins have a width even if all scores are equal
+    edges = np.linspace(float(scores.min()), highest, HISTOGRAM_BINS + 1)
     axes.hist(others.numpy(), bins=edges, density=True, color=OTHER_COLOUR, label="other pairs")
     axes.hist(
         scores[matched].numpy(),

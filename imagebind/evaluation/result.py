@@ -65,7 +65,8 @@ class Result:
         paper: the published figures of the protocol, by name.
         samples: number of items or queries in the figures.
         paper_samples: the paper's number, if it states one.
-        num_classes: number of classes, 0 for a retrieval; `published_classes` is that of the data set.
+        num_classes: number of classes of a zero-shot classification, otherwise 0; `published_classes` is that
+            of the data set.
         missing: items that are listed but missing or damaged, which the figures leave out.
         notes: decisions of the reader for the report, such as leaving out videos without an audio track.
         is_partial: whether only a part of the data was used, by `limit`; not comparable with the paper.
@@ -106,7 +107,7 @@ class Result:
         """Return the result of a text from `to_json`.
 
         Raises:
-            ValueError, TypeError: the text is not the JSON of a result.
+            ValueError, TypeError, KeyError, AttributeError: the text is not the JSON of a result.
         """
         values = json.loads(text)
         values["figures"] = {name: Figure(**each) for name, each in values["figures"].items()}

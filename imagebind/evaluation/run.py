@@ -59,7 +59,7 @@ def evaluate(
         benchmark: a name of `list_benchmarks()`, or your own `Benchmark`.
         data: the folder of the data as published; see `Benchmark.needs`. Not needed for the toy world, and
             if `Benchmark.needs_root` is False.
-        protocol: "paper", or another published protocol of the benchmark.
+        protocol: "paper", or another protocol of the benchmark.
         options: values that replace the protocol's, such as {"templates": "short"}.
         limit: use at most this many items or queries, chosen with a fixed seed; if there are more, the result
             is partial. The toy world ignores it.
@@ -73,6 +73,9 @@ def evaluate(
         EvaluationError: more items are missing or damaged than allowed, none is left, or the cache cannot be
             read or written.
         MediaError: the data is not laid out as expected; the message names the missing part.
+        MissingExtraError: a package that reads the data is not installed.
+        SpaceMismatchError, CheckpointError: the decoder of "toyworld-generation" is for another model, or
+            cannot be loaded.
         ValueError: an unknown benchmark, protocol or option, or an invalid value.
     """
     benchmark = benchmark_named(benchmark) if isinstance(benchmark, str) else benchmark

@@ -55,7 +55,7 @@ def multi_label_figures(scores: Tensor, target: Tensor) -> dict[str, Figure]:
 
 
 def per_class(scores: Tensor, target: Tensor, labels: Sequence[str]) -> dict[str, tuple[int, float]]:
-    """Return the number of samples of each class, and its accuracy or average precision in percent."""
+    """Return, for each class with samples, their number, and its accuracy or average precision in percent."""
     if target.ndim == 2:
         precisions = average_precision(scores, target)
         counts = target.sum(dim=0)

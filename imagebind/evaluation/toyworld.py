@@ -2,8 +2,8 @@
 
 Only vision is trained with text, and audio, depth, thermal and IMU are never trained with each other: their
 accuracy comes from alignment through vision. The scenes have attribute combinations that are not in the
-training set. A modality is also classified by an attribute that it does not show, as a control: its accuracy
-must be at the chance level.
+training set. Each media type but video is also classified by an attribute that it does not show: this control
+must have an accuracy at the chance level.
 """
 
 import os
@@ -83,7 +83,7 @@ def chance_of(name: str, scenes: int) -> float:
 
 
 def is_shown_by(kind: MediaKind, attribute: str) -> bool:
-    """Whether a modality shows an attribute at all."""
+    """Whether a media type shows an attribute at all."""
     return attribute in SHOWN_ATTRIBUTES[kind]
 
 
