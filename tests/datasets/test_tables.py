@@ -58,7 +58,7 @@ def test_empty_rows_and_empty_columns_at_the_end_are_left_out(tmp_path):
     ]
 
 
-def test_own_files_take_their_classes_from_a_table_as_excel_saves_it(tmp_path):
+def test_own_files_take_one_class_each_from_a_table_as_excel_saves_it(tmp_path):
     for name in ("a", "b", "c"):
         Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(tmp_path / f"{name}.png")
     rows = [
@@ -70,6 +70,9 @@ def test_own_files_take_their_classes_from_a_table_as_excel_saves_it(tmp_path):
         found = labelled_files(str(tmp_path / "*.png"), MediaKind.IMAGE, classes_from=path)
         assert [each.label for each in found.classes] == ["Käse", "x"]
         assert [item.labels for item in found.items] == [(0,), (1,), (1,)] and not found.missing
+    path.write_text("file,class\na.png,x\nb.png,y\na.png,y\n")
+    with pytest.raises(MediaError, match=r"classes\.csv, line 4: expected class 'x' for a\.png, .*got 'y'"):
+        labelled_files(str(tmp_path / "*.png"), MediaKind.IMAGE, classes_from=path)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def labelled_files(
             ignored, and listed files that the pattern does not find are missing.
 
     Raises:
-        MediaError: no file, fewer than two classes, or the CSV cannot be read or has an incomplete row.
+        MediaError: no file, fewer than two classes, or the CSV cannot be read, or has an incomplete
+            or a contradictory row.
     """
     whole = Path(pattern).expanduser()
     names = sorted(glob.glob(str(whole), recursive=True))  # noqa: PTH207  (the pattern may be absolute)
@@ -78,5 +79,10 @@ def _labels_of_table(table: Path, files: list[Path]) -> tuple[dict[Path, str], l
         if found is None:
             missing.append(name)
             continue
-        labels[found] = label
+        if labels.setdefault(found, label) != label:
+            raise MediaError(
+                f"{table}, line {number}",
+                got=repr(label),
+                expected=f"class {labels[found]!r} for {name}, as in an earlier line",
+            )
     return labels, missing
