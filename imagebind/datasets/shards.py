@@ -93,8 +93,9 @@ class ShardPairs(LazyPairs):
                 expected=f"samples with one of {', '.join(endings[0])} and one of {', '.join(endings[1])}",
             )
         if self.incomplete:
-            some = ", ".join(self.incomplete[:MAX_NAMED_SAMPLES])
-            logger.warning("%d samples lack vision or %s (%s, …)", len(self.incomplete), self.modality, some)
+            more = ", …" if len(self.incomplete) > MAX_NAMED_SAMPLES else ""
+            some = ", ".join(self.incomplete[:MAX_NAMED_SAMPLES]) + more
+            logger.warning("%d samples lack vision or %s (%s)", len(self.incomplete), self.modality, some)
 
     def __len__(self) -> int:
         return len(self._samples)

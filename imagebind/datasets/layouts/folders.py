@@ -38,8 +38,9 @@ def items_in_folders(
     for each in class_folders(folder):
         if plain_name(each.name) not in known:
             names = ", ".join([*number_of][:MAX_NAMED_CLASSES])
+            names += ", …" if len(number_of) > MAX_NAMED_CLASSES else ""
             raise MediaError(
-                str(each), got=repr(each.name), expected=f"a folder with the name of a class ({names}, …)"
+                str(each), got=repr(each.name), expected=f"a folder with the name of a class ({names})"
             )
         number = known[plain_name(each.name)]
         items += [

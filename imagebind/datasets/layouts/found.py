@@ -28,15 +28,15 @@ def found_pairs(layout: str, root: object, pairs: list[Pair], missing: Sequence[
     Raises:
         MissingMediaError: there are no pairs.
     """
-    some = ", ".join(missing[:MAX_NAMED_FILES])
+    some = ", ".join(missing[:MAX_NAMED_FILES]) + (", …" if len(missing) > MAX_NAMED_FILES else "")
     if not pairs:
         raise MissingMediaError(
             str(root),
-            got=f"none, and {len(missing):,} files missing" + (f" ({some}, …)" if missing else ""),
+            got=f"none, and {len(missing):,} files missing" + (f" ({some})" if missing else ""),
             expected=f"pairs in the folders of {layout} as published",
         )
     if missing:
-        logger.warning("%s: %d pairs, %d files missing (%s, …)", layout, len(pairs), len(missing), some)
+        logger.warning("%s: %d pairs, %d files missing (%s)", layout, len(pairs), len(missing), some)
     return Found(pairs, list(missing))
 
 
