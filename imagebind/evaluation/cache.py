@@ -31,11 +31,15 @@ CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT R
 class EmbeddingCache:
     """Vectors of items in a folder; a context manager.
 
+    Args:
+        is_shared: whether all processes of `torchrun` use this folder.
+
     Raises:
         EvaluationError: the folder or its database cannot be read or written; also raised by the methods.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_shared: bool = True) -> None:
+        self.is_shared = is_shared
         self._path = folder / DATABASE_NAME
         with self._named_errors(), ExitStack() as opened:
             folder.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ def embed_items(
     batch_size: int,
     progress: Progress | None = None,
 ) -> EmbeddedItems:
-    """Embed items; under `torchrun` each process embeds a share, and all return all vectors.
+    """Embed items; processes of `torchrun` that share the cache embed a share each, and return all vectors.
 
     Args:
         media: the media type of each `LazyItem`, which is unknown until it is loaded.
@@ -55,7 +55,7 @@ def embed_items(
         except (OSError, MediaError) as error:
             failures[number] = _named(items[number], error)
             keys.append(None)
-    rank, world_size = _rank_and_world_size()
+    rank, world_size = _rank_and_world_size() if cache.is_shared else (0, 1)
     stored = cache.vectors([key for key in keys if key is not None])
     wanted = {key: position for position, key in enumerate(keys) if key is not None and key not in stored}
     mine = sorted(wanted.values())[rank::world_size]
@@ -79,7 +79,8 @@ def embed_items(
                 progress(min(done, len(keys)), len(keys))
     finally:  # also after Ctrl+C
         cache.store(fresh)
-    failures = _of_all_ranks(failures)
+    if world_size > 1:
+        failures = _of_all_ranks(failures, world_size)
     stored |= cache.vectors([*wanted])  # also those of other processes
     return EmbeddedItems(
         vectors=_rows(items, parts, keys, stored, embedder.embed_dim, failures),
@@ -186,11 +187,8 @@ def _rank_and_world_size() -> tuple[int, int]:
     return 0, 1
 
 
-def _of_all_ranks(failures: dict[int, str]) -> dict[int, str]:
+def _of_all_ranks(failures: dict[int, str], world_size: int) -> dict[int, str]:
     """Return the failures of all processes, after all of them have stored their vectors."""
-    _, world_size = _rank_and_world_size()
-    if world_size == 1:
-        return failures
     gathered: list[Any] = [None] * world_size
     torch.distributed.all_gather_object(gathered, failures)
     return {number: text for each in gathered for number, text in each.items()}

@@ -84,7 +84,7 @@ def few_shot(
     missing = [name for part in parts for name in left_out(part)]
     with (
         TemporaryDirectory() as temporary,
-        EmbeddingCache(Path(temporary if cache is None else cache)) as stored,
+        EmbeddingCache(Path(temporary if cache is None else cache), is_shared=cache is not None) as stored,
     ):
         embed = BenchmarkEmbedder(benchmark, embedder, stored, batch_size, progress, allow_missing, missing)
         splits = [_EmbeddedSplit.of(part, embed) for part in parts]

@@ -65,8 +65,8 @@ def evaluate(
             is partial. The toy world ignores it.
         allow_missing: number of items that may be missing or damaged; figures leave them out.
         cache: a folder for embeddings, so that a later run with the same items, weights and transforms does
-            not compute them again; required with several processes of `torchrun`. By default nothing is
-            kept.
+            not compute them again, and several processes of `torchrun` embed a share each. By default
+            nothing is kept, and each process embeds all items.
         progress: called with the numbers of items done and in total.
 
     Raises:
@@ -102,7 +102,7 @@ def evaluate(
         else:
             found, is_partial = limited(found, limit)
             missing, notes = left_out(found), found.notes
-            with EmbeddingCache(folder) as stored:
+            with EmbeddingCache(folder, is_shared=cache is not None) as stored:
                 embed = BenchmarkEmbedder(
                     benchmark, embedder, stored, batch_size, progress, allow_missing, missing
                 )

@@ -6,6 +6,7 @@ import math
 import sqlite3
 
 import pytest
+import torch
 
 from imagebind.datasets.layouts.esc50 import esc50
 from imagebind.embedder import Embedder
@@ -186,6 +187,13 @@ def test_a_second_run_computes_nothing_and_other_prompts_reuse_the_embeddings(
         "esc50", world_embedder, esc50_folder, protocol="mteb", options={"clips": 1}, cache=tmp_path
     )
     assert other.protocol["templates"].value == "This is a sound of {}"
+
+
+def test_each_process_embeds_all_items_if_none_share_a_cache(world_embedder, esc50_folder, monkeypatch):
+    alone = evaluate("esc50", world_embedder, esc50_folder, options=ONE_CLIP)
+    for name, value in (("is_initialized", True), ("get_rank", 1), ("get_world_size", 2)):
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    assert evaluate("esc50", world_embedder, esc50_folder, options=ONE_CLIP).figures == alone.figures
 
 
 def _no_stream(self, items, **options):
