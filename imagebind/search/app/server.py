@@ -1,5 +1,6 @@
 """The application: routes for the page, its searches and its uploads."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -47,10 +48,10 @@ def build_app(
             Any value but the default also accepts requests of other origins.
 
     Raises:
-        ValueError: the index has no embedder, or `max_upload_mb` is not positive.
+        ValueError: the index has no embedder, or `max_upload_mb` is not a finite number above 0.
     """
-    if not max_upload_mb > 0:
-        raise ValueError(f"max_upload_mb: expected more than 0, got {max_upload_mb}")
+    if not 0 < max_upload_mb < math.inf:
+        raise ValueError(f"max_upload_mb: expected a finite number above 0, got {max_upload_mb}")
     max_bytes = int(max_upload_mb * MEBIBYTE)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     _add_page(app, PageService(index=index), max_bytes)

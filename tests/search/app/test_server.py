@@ -44,9 +44,10 @@ def test_a_failed_upload_is_named_and_an_unknown_route_is_not_found(served):
     assert served.temporary_files() == []
 
 
-def test_an_upload_limit_of_zero_is_refused(indexed):
-    with pytest.raises(ValueError, match="max_upload_mb: expected more than 0, got 0"):
-        build_app(indexed, max_upload_mb=0)
+@pytest.mark.parametrize("limit", [0, -1, float("inf"), float("nan")])
+def test_an_upload_limit_that_is_not_finite_and_above_zero_is_refused(indexed, limit):
+    with pytest.raises(ValueError, match=f"max_upload_mb: expected a finite number above 0, got {limit}"):
+        build_app(indexed, max_upload_mb=limit)
 
 
 def shown(answer: httpx.Response) -> list[str]:
