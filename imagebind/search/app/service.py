@@ -18,7 +18,8 @@ from imagebind.search.app.map import map_of
 from imagebind.search.index import Index
 
 MAX_HITS = 100
-TIME_PATTERN = re.compile(r"(\d{1,6}:){0,2}\d{1,9}(\.\d+)?", re.ASCII)
+# Seconds, minutes:seconds or hours:minutes:seconds; after a colon less than 60.
+TIME_PATTERN = re.compile(r"(\d{1,9}|\d{1,6}(:[0-5]?\d){1,2})(\.\d+)?", re.ASCII)
 TOY_MODEL = "imagebind_tiny"
 ITEM_GONE = "This item is no longer in the index."
 
@@ -234,7 +235,11 @@ def parse_time(text: str) -> float | None:
     if not text.strip():
         return None
     if not TIME_PATTERN.fullmatch(text.strip()):
-        raise MediaError("the time", got=repr(text.strip()), expected="seconds (90), 1:30 or 0:01:30")
+        raise MediaError(
+            "the time",
+            got=repr(text.strip()),
+            expected="seconds (90), 1:30 or 0:01:30, with less than 60 after a colon",
+        )
     seconds = 0.0
     for part in text.split(":"):
         seconds = 60 * seconds + float(part)

@@ -104,13 +104,13 @@ def test_without_hits_the_page_suggests_other_filters_and_wrong_filters_are_name
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("", None), (" ", None), ("90", 90), ("1:30", 90), ("1:00:00.5", 3600.5), ("0", 0)]
+    ("text", "seconds"), [("", None), (" ", None), ("90", 90), ("1:30", 90), ("75:05", 4505), ("1:00:00.5", 3600.5), ("0", 0)],
 )
 def test_times_are_seconds_or_clock_times(text, seconds):
     assert parse_time(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["soon", "-1", "1:2:3:4", "nan", "1e9", "٣", ":30"])
+@pytest.mark.parametrize("text", ["soon", "-1", "1:2:3:4", "nan", "1e9", "٣", ":30", "1:75", "1:60:00"])
 def test_an_invalid_time_is_named(service, text):
     shown = service.search(PageQuery(texts=[("a star", 1.0)]), Filters(last=text))
     assert "the time" in shown and "seconds (90)" in shown
