@@ -129,7 +129,7 @@ def evaluate(
     if not listed:
         raise typer.BadParameter("expected a benchmark; `imagebind evaluate --list` lists them")
     given = options_given(option or ())
-    by_benchmark = {} if options_file is None else options_of(options_file, listed)
+    by_benchmark = {} if options_file is None else options_of(options_file, listed if own else ())
     is_few_shot = listed[0] == FEW_SHOT
     if is_few_shot and limit is not None:
         raise typer.BadParameter("expected no limit with few-shot", param_hint="--limit")

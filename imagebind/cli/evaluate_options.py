@@ -28,7 +28,7 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def options_of(path: Path, own: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the options in a JSON file, by benchmark or by one of the `own` names of the user's files."""
+    """Return the options in a JSON file by benchmark; `own` has the name of the user's own files, if any."""
     from imagebind.datasets.tables import json_at
     from imagebind.evaluation.benchmarks import list_benchmarks
 
@@ -39,10 +39,11 @@ def options_of(path: Path, own: Sequence[str]) -> dict[str, dict[str, Any]]:
         raise typer.BadParameter(str(error), param_hint="--options") from error
     if not isinstance(options, dict) or not all(isinstance(each, dict) for each in options.values()):
         raise typer.BadParameter(f"{path}: expected {expected}", param_hint="--options")
-    if unknown := [name for name in options if name not in (*list_benchmarks(), *own)]:
-        listed = ", ".join(list_benchmarks())
+    known = (*list_benchmarks(), *own)
+    if unknown := [name for name in options if name not in known]:
         raise typer.BadParameter(
-            f"{path}: expected benchmarks among {listed}, got {unknown[0]!r}", param_hint="--options"
+            f"{path}: expected benchmarks among {', '.join(known)}, got {unknown[0]!r}",
+            param_hint="--options",
         )
     return options
 

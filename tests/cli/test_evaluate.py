@@ -78,9 +78,11 @@ def test_options_of_each_benchmark_are_read_from_a_file(evaluate, data_root, tmp
     path.write_text("[]")
     run = evaluate("esc50", "--data", data_root / "ESC-50", *quick)
     assert run.code == 2 and "{benchmark: {name: value}}" in " ".join(run.err.split())
-    path.write_text('{"esc-50": {}}')
-    run = evaluate("esc50", "--data", data_root / "ESC-50", *quick)
+    path.write_text('{"few-shot": {}}')
+    run = evaluate("few-shot", "esc50", "--data", data_root / "ESC-50", *quick)
     assert run.code == 2 and "expected benchmarks among imagenet" in " ".join(run.err.split())
+    run = evaluate("pets", "--images", "pets/*/*.jpg", *quick)
+    assert run.code == 2 and ", pets, got 'few-shot'" in " ".join(run.err.replace("│", " ").split())
 
 
 def test_few_shot_takes_the_numbers_of_examples_after_shots(evaluate, data_root):
