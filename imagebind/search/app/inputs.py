@@ -31,7 +31,6 @@ _ALTERNATIVE_KINDS = {
     MediaKind.IMAGE: (MediaKind.THERMAL,),  # 8-bit thermal images cannot be detected by their content
     MediaKind.VIDEO: (MediaKind.AUDIO,),
 }
-_AMBIGUOUS_KINDS = (MediaKind.DEPTH, MediaKind.THERMAL, MediaKind.IMU)  # of 16-bit images and of arrays
 
 
 class UploadFile(tempfile.SpooledTemporaryFile):
@@ -50,13 +49,14 @@ class Upload:
 
     `vectors` has a vector (e,) for each media type that the file may have, the most likely first. `kind` is
     the detected media type, or the only one that it can be; None if the user must choose. `thumbnails` are
-    data URIs.
+    data URIs. `refusals` has the errors of the media types as which an ambiguous file cannot be read.
     """
 
     name: str
     vectors: Mapping[MediaKind, list[float]]
     kind: MediaKind | None
     thumbnails: Mapping[MediaKind, str | None] = field(default_factory=dict)
+    refusals: Mapping[MediaKind, str] = field(default_factory=dict)
 
     def vector(self, kind: MediaKind | None) -> np.ndarray:
         """Return the unit vector (e,) of the file as one of its possible media types.
@@ -96,14 +96,13 @@ class UploadEmbedder:
         content = cast(BinaryIO, file)
         size = content.seek(0, 2)
         detected: MediaKind | None = None
-        kinds: tuple[MediaKind, ...] = _AMBIGUOUS_KINDS
         try:
             detected = identify(content).kind
             kinds = (detected, *_ALTERNATIVE_KINDS.get(detected, ()))
-        except AmbiguousMediaError:
-            pass
+        except AmbiguousMediaError as error:
+            kinds = tuple(error.kinds)
         limits = limits_of(size)
-        errors: list[Exception] = []
+        errors: dict[MediaKind, Exception] = {}
         vectors: dict[MediaKind, list[float]] = {}
         drawn: dict[MediaKind, str | None] = {}
         for kind in kinds:
@@ -113,13 +112,18 @@ class UploadEmbedder:
             if result.vector is not None:
                 vectors[kind], drawn[kind] = result.vector.tolist(), _middle(result.inspected)
             elif result.error is not None:
-                errors.append(result.error)
+                errors[kind] = result.error
                 if kind is detected:
                     break
         if not vectors:
-            raise errors[0]
-        kind_or_none = detected or (next(iter(vectors)) if len(vectors) == 1 else None)
-        return Upload(name=file.name, vectors=vectors, thumbnails=drawn, kind=kind_or_none)
+            raise errors[kinds[0]]
+        return Upload(
+            name=file.name,
+            vectors=vectors,
+            thumbnails=drawn,
+            kind=detected or (next(iter(vectors)) if len(vectors) == 1 else None),
+            refusals={kind: str(error) for kind, error in errors.items()} if detected is None else {},
+        )
 
 
 def limits_of(size: int) -> Limits:

@@ -4,6 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from PIL import Image
@@ -201,6 +202,16 @@ def test_an_upload_has_a_row_for_each_label(opened, served, media):
     page.locator("#label-go").click()
     page.locator(".labels tbody tr").first.wait_for()
     assert sorted(page.locator(".labels tbody th").all_inner_texts()) == ["a ring", "a rod", "a star"]
+
+
+def test_an_ambiguous_array_shows_why_it_cannot_be_imu(opened, served, tmp_path):
+    np.save(tmp_path / "array.npy", np.ones((6, 200), dtype=np.float32))
+    page = opened(served.url)
+    drop(page, tmp_path / "array.npy")
+    options = page.get_by_label("Choose the media type").locator("option").all_inner_texts()
+    assert options == ["choose …", "depth", "thermal"]
+    shown = page.locator("#uploads .refusal").inner_text()
+    assert shown.startswith("Cannot be read as IMU. array.npy: expected rate= in Hz")
 
 
 def test_recordings_are_added_to_the_query_and_not_kept(opened, served):

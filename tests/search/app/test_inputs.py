@@ -55,10 +55,19 @@ def test_a_16_bit_grayscale_image_is_embedded_as_depth_and_as_thermal(embed, med
     assert list(upload.vectors) == [MediaKind.DEPTH, MediaKind.THERMAL]
 
 
-def test_a_2d_array_is_embedded_as_depth_and_not_as_imu(embed, tmp_path):
-    np.save(tmp_path / "deep.npy", np.full((2, 40, 60), 2.0, dtype=np.float32)[0])
+def test_a_2d_array_is_embedded_as_depth_and_the_error_for_imu_is_kept(embed, tmp_path):
+    np.save(tmp_path / "deep.npy", np.full((40, 60), 2.0, dtype=np.float32))
     upload = embed(tmp_path / "deep.npy")
-    assert MediaKind.DEPTH in upload.vectors and MediaKind.IMU not in upload.vectors
+    assert upload.kind is None and list(upload.vectors) == [MediaKind.DEPTH, MediaKind.THERMAL]
+    assert upload.refusals.keys() == {MediaKind.IMU}
+    assert "deep.npy: expected" in upload.refusals[MediaKind.IMU]
+
+
+def test_a_table_of_numbers_is_embedded_as_text_and_the_error_for_imu_is_kept(embed, tmp_path):
+    (tmp_path / "numbers.txt").write_text("1 2 3 4 5 6 7\n" * 99)
+    upload = embed(tmp_path / "numbers.txt")
+    assert upload.kind is MediaKind.TEXT and list(upload.vectors) == [MediaKind.TEXT]
+    assert "numbers.txt: expected" in upload.refusals[MediaKind.IMU]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,12 @@ export class UploadList {
     for (const kind of kinds) select.add(new Option(KIND_NAMES[kind], kind));
     select.value = upload.kind ?? "";
     select.addEventListener("change", () => preview(card, upload, select.value));
+    for (const [kind, reason] of Object.entries(upload.refusals)) {
+      const line = document.createElement("p");
+      line.className = "refusal";
+      line.textContent = `Cannot be read as ${KIND_NAMES[kind]}. ${reason}`;
+      remove.before(line);
+    }
     preview(card, upload, select.value);
     this.element.append(card);
   }
