@@ -104,7 +104,8 @@ def test_without_hits_the_page_suggests_other_filters_and_wrong_filters_are_name
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("", None), (" ", None), ("90", 90), ("1:30", 90), ("75:05", 4505), ("1:00:00.5", 3600.5), ("0", 0)],
+    ("text", "seconds"),
+    [("", None), (" ", None), ("90", 90), ("1:30", 90), ("75:05", 4505), ("1:00:00.5", 3600.5), ("0", 0)],
 )
 def test_times_are_seconds_or_clock_times(text, seconds):
     assert parse_time(text) == seconds
