@@ -17,6 +17,7 @@ from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.errors import MediaError, warn_of
 from imagebind.intake.requests import Request, identify
 from imagebind.io.source import DEFAULT_LIMITS, Source, name_of, open_source
+from imagebind.io.store_path import as_path
 from imagebind.media.audio_file import open_audio
 from imagebind.media.container import fraction_of
 from imagebind.media.sequential_audio import SequentialAudio, probe_audio
@@ -91,7 +92,7 @@ def embed_recording(
     """Embed a video, an audio file or an IMU file of any length in windows, with bounded memory.
 
     Args:
-        recording: a path, or {"imu": path, "layout": "phyphox"} with options, as for `Embedder.encode`.
+        recording: a path or URI, or {"imu": path, "layout": "phyphox"} with options, as for `Embedder.encode`.
         imu: an IMU file recorded at the same time, or {"imu": file, "accel_unit": "g"} with options.
         imu_offset: the second of the recording at which the IMU file starts; negative if it starts earlier.
         streams: video (the images), audio or imu; by default all that the recording and the model have.
@@ -111,14 +112,14 @@ def embed_recording(
     if imu_offset and imu is None:
         raise ValueError(f"imu_offset: expected with imu=, the file to shift, got {imu_offset:g} alone")
     planner = _planner(embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
-    own = identify(recording if isinstance(recording, Mapping | Request) else Path(recording))
+    own = identify(recording if isinstance(recording, Mapping | Request) else as_path(recording))
     sources = _sources(planner.embedder, own, imu, streams)
     seconds = _seconds_of(own) if own.kind is not MediaKind.IMU else None
     found: dict[MediaKind, StreamWindows] = {}
     # IMU first: it is read fastest, so errors show soonest.
     for kind in sorted(sources, key=lambda each: each is not MediaKind.IMU):
         source = sources[kind]
-        requests = planner.requests(Path(source.payload), kind, source.options, with_audio=False)
+        requests = planner.requests(as_path(source.payload), kind, source.options, with_audio=False)
         opened: list[Any] = []
         results = planner.embedder.encode_stream(
             _keeping_opened(requests, opened),
@@ -153,7 +154,7 @@ def _seconds_of(recording: Request) -> float:
     Raises:
         MediaError: it cannot be read.
     """
-    path = Path(recording.payload)
+    path = as_path(recording.payload)
     if recording.kind is MediaKind.VIDEO:
         return probe_video(path).duration
     probed = probe_audio(path, limits=DEFAULT_LIMITS)
@@ -185,7 +186,7 @@ def _sources(
     if request.kind not in STREAMS:
         raise MediaError(request.name, got=str(request.kind), expected="a video, audio or IMU recording")
     sources = {request.kind: request}
-    if request.kind is MediaKind.VIDEO and has_audio(Path(request.payload)):
+    if request.kind is MediaKind.VIDEO and has_audio(as_path(request.payload)):
         sources[MediaKind.AUDIO] = replace(request, kind=MediaKind.AUDIO)
     if imu is not None:
         other = identify(imu, modality=MediaKind.IMU)
@@ -259,7 +260,7 @@ def _aligned(
         opened: the recording that the last window was read from, or None.
         seconds: the stated duration; that of a video is returned, unless its audio has later windows.
     """
-    path = Path(recording.payload)
+    path = as_path(recording.payload)
     end = next((each.seconds for each in opened if isinstance(each, SequentialAudio)), None)
     if end is None:
         with open_audio(path) as whole:

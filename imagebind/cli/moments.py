@@ -53,7 +53,9 @@ STREAMS = (MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU)
 
 
 def moments(
-    recording: Annotated[Path, typer.Argument(help="A video, an audio file or an IMU file of any length.")],
+    recording: Annotated[
+        str, typer.Argument(help="A video, an audio file or an IMU file of any length, by path or URI.")
+    ],
     text: Texts = None,
     image: Images = None,
     video: Videos = None,
@@ -69,7 +71,7 @@ def moments(
         typer.Option(help="Search only this stream: video (the images), audio or imu; repeatable."),
     ] = None,
     with_imu: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An IMU file recorded at the same time.")
+        str | None, typer.Option(metavar="FILE", help="An IMU file recorded at the same time.")
     ] = None,
     maps: Maps = None,
     imu_offset: Annotated[
@@ -131,6 +133,7 @@ def moments(
 
         from imagebind.applications.moments import find_moments, score_curve
         from imagebind.applications.streams import embed_recording
+        from imagebind.io.store_path import as_path
         from imagebind.query import to_query
         from imagebind.windows import MIN_HOP_SECONDS
 
@@ -140,8 +143,11 @@ def moments(
         )
     check_hop(hop, window)
     mappings = read_maps(maps)
-    request = _recording(recording, mappings)
-    imu_request = None if with_imu is None else request_of(with_imu, mappings, modality=MediaKind.IMU)
+    file = as_path(recording)
+    request = _recording(file, mappings)
+    imu_request = (
+        None if with_imu is None else request_of(as_path(with_imu), mappings, modality=MediaKind.IMU)
+    )
     if imu_request is not None and imu_request.kind is not MediaKind.IMU:
         raise typer.BadParameter(f"{with_imu}: expected imu, got {imu_request.kind}", param_hint="--map")
     if imu_request is not None and request.kind is MediaKind.IMU:
@@ -167,11 +173,11 @@ def moments(
                 progress=progress,
             )
     found = find_moments(vectors, query, top=top)
-    files: Sequence[Path | None] = [None] * len(found)
+    clips: Sequence[Path | None] = [None] * len(found)
     if cut is not None:
         from imagebind.applications.cut import cut_moments
 
-        files = [clip.path for clip in cut_moments(recording, found, cut)]
+        clips = [clip.path for clip in cut_moments(file, found, cut)]
     if plot is not None:
         from imagebind.plot import timeline
 
@@ -180,10 +186,10 @@ def moments(
             warnings.filterwarnings("ignore", "Glyph")  # the font lacks a character of the query
             figure.savefig(plot)
     if as_json:
-        for moment, file in zip(found, files, strict=True):
-            typer.echo(json.dumps(_record(moment, recording, file), ensure_ascii=False))
+        for moment, clip in zip(found, clips, strict=True):
+            typer.echo(json.dumps(_record(moment, file, clip), ensure_ascii=False))
     else:
-        _print_moments(found, files)
+        _print_moments(found, clips)
 
 
 def _recording(file: Path, mappings: "Sequence[PathMapping]") -> "Request":
@@ -234,7 +240,7 @@ def _check_output(recording: "Request", cut: Path | None, plot: Path | None) -> 
         check_not_an_input(plot, [recording.payload], hint="--plot")
 
 
-def _record(moment: "Moment", recording: Path, file: Path | None) -> dict[str, Any]:
+def _record(moment: "Moment", recording: Path, clip: Path | None) -> dict[str, Any]:
     record: dict[str, Any] = {
         "path": str(recording),
         "start": round(moment.start, 3),
@@ -243,19 +249,19 @@ def _record(moment: "Moment", recording: Path, file: Path | None) -> dict[str, A
         "score": round(moment.score, 4),
         "streams": {kind.value: round(score, 4) for kind, score in moment.stream_scores.items()},
     }
-    return record if file is None else {**record, "clip": str(file)}
+    return record if clip is None else {**record, "clip": str(clip)}
 
 
-def _print_moments(moments: "Sequence[Moment]", files: Sequence[Path | None]) -> None:
+def _print_moments(moments: "Sequence[Moment]", clips: Sequence[Path | None]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     kinds = list(moments[0].stream_scores) if moments else []
     columns = [kind.value for kind in kinds] if len(kinds) > 1 else []
-    has_files = any(files)
-    table = Table("start", "end", "score", *columns, *(["clip"] if has_files else []), box=None)
-    for moment, file in zip(moments, files, strict=True):
+    has_clips = any(clips)
+    table = Table("start", "end", "score", *columns, *(["clip"] if has_clips else []), box=None)
+    for moment, clip in zip(moments, clips, strict=True):
         scores = [f"{moment.stream_scores[kind]:.2f}" for kind in kinds] if columns else []
-        clip = [Text(str(file), overflow="fold")] if has_files else []
-        table.add_row(f"{moment.start:.1f}", f"{moment.end:.1f}", f"{moment.score:.2f}", *scores, *clip)
+        path = [Text(str(clip), overflow="fold")] if has_clips else []
+        table.add_row(f"{moment.start:.1f}", f"{moment.end:.1f}", f"{moment.score:.2f}", *scores, *path)
     output().print(table if moments else "nothing found")

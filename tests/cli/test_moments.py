@@ -44,6 +44,22 @@ def test_a_text_is_found_by_all_streams_and_written_as_a_clip_and_a_plot(imagebi
     assert (tmp_path / "line.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_recording_and_its_imu_file_in_a_store_are_searched_and_cut(imagebind, memory, recording, tmp_path):
+    memory.put_file(str(recording.video), "/media/film.mp4")
+    memory.put_file(str(recording.imu), "/media/walk.csv")
+    query = ("--text", "a red star spinning", "--top", 1, "--json", "-w", "tiny")
+    here = imagebind("moments", recording.video, "--with-imu", recording.imu, *query)
+    run = imagebind(
+        *("moments", "memory://media/film.mp4", "--with-imu", "memory://media/walk.csv", *query),
+        *("--cut", tmp_path),
+    )
+    assert run.code == 0, run.err
+    moment = json.loads(run.out)
+    (clip,) = tmp_path.iterdir()
+    assert moment.pop("clip") == str(clip) and clip.name.startswith("film-01-")
+    assert moment == {**json.loads(here.out), "path": "memory://media/film.mp4"}
+
+
 def test_a_table_has_the_times_of_one_stream(imagebind, recording):
     run = imagebind("moments", recording.video, "--text", "a star", "--only", "audio", "-w", "tiny", "-k", 1)
     assert run.code == 0, run.err
