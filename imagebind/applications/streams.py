@@ -92,7 +92,7 @@ def embed_recording(
     """Embed a video, an audio file or an IMU file of any length in windows, with bounded memory.
 
     Args:
-        recording: a path or URI, or {"imu": path, "layout": "phyphox"} with options, as for `Embedder.encode`.
+        recording: a path or URI, or {"imu": path, "layout": "phyphox"} with options, as `Embedder.encode`.
         imu: an IMU file recorded at the same time, or {"imu": file, "accel_unit": "g"} with options.
         imu_offset: the second of the recording at which the IMU file starts; negative if it starts earlier.
         streams: video (the images), audio or imu; by default all that the recording and the model have.

@@ -1,13 +1,12 @@
 """`imagebind embed --engine ray`: embed files on a Ray cluster, part by part."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Sequence
 
 import typer
 
 from imagebind.cli.engine import cluster_for, loader, with_absolute_path
-from imagebind.cli.files import print_failures
-from imagebind.io.uri import is_uri
+from imagebind.cli.files import left_out, print_failures
 from imagebind.modality import MediaKind
 
 RELEASED_WEIGHTS = "as released"  # the released weights in the manifest of an output
@@ -40,18 +39,18 @@ def embed_on_ray(
     cluster = cluster_for(device, actors, address)
     method = EmbedItems(modality=modality, clips=clips, batch_size=batch_size)
     weights = with_absolute_path(weights)
-    job = prepare(
-        _sources(paths), out, method=method, weights=weights or RELEASED_WEIGHTS, partitions=partitions
-    )
+    job = prepare(paths, out, method=method, weights=weights or RELEASED_WEIGHTS, partitions=partitions)
     load = loader(weights, None if modality is None else modality.modality, dtype)
     console = Console(stderr=True)
     embedded, failed, warned, shown = 0, len(job.failures), 0, list(job.failures)
+    not_media: Counter[str] = Counter()
     stream = embed(job, load, cluster=cluster)
     for part in track(stream, "Embedding", total=len(job.waiting), console=console):
         embedded += part.embedded
         failed += part.failed
         warned += part.warnings
         shown += part.failures
+        not_media += part.not_media
     earlier = f", {len(job.done)} of them from an earlier run" if job.done else ""
     console.print(
         Text(
@@ -59,18 +58,10 @@ def embed_on_ray(
         ),
         soft_wrap=True,
     )
+    if not_media:
+        console.print(Text(left_out(not_media)), soft_wrap=True)
     if warned:
         console.print(Text(f"{warned} warnings are in {out.rstrip('/')}/{WARNING_FOLDER}"), soft_wrap=True)
     print_failures(console, shown or list(job.output.failures()), where=f"{out.rstrip('/')}/{ERROR_FOLDER}")
-    if job.output.has_failures() or not job.parts:
+    if job.output.has_failures() or not (embedded or job.done):
         raise typer.Exit(1)
-
-
-def _sources(paths: Sequence[str]) -> Iterator[str]:
-    from imagebind.intake.files import expand
-
-    for path in paths:
-        if is_uri(path):
-            yield path
-        else:
-            yield from map(str, expand([Path(path)]))

@@ -6,13 +6,14 @@ The division depends on the inputs only, so that a run which was killed can be r
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from imagebind.distributed.shards import MAX_ITEM_BYTES, Member, shard_members
 from imagebind.errors import MediaError
+from imagebind.intake.files import expand
 from imagebind.io.source import encodable, open_path, open_source
 from imagebind.io.storage import NamedBytes, map_in_threads
 from imagebind.io.store_path import files_below
@@ -31,11 +32,15 @@ MODALITIES = frozenset((*(kind.value for kind in MediaKind), ModalityType.VISION
 
 
 class Item(NamedTuple):
-    """An item to embed: its name, and either an item for `Embedder.encode` or the error of reading it."""
+    """An item to embed: its name, and either an item for `Embedder.encode` or the error of reading it.
+
+    `in_folder` is whether it is a file found in a folder, which need not be media.
+    """
 
     name: str
     item: Any = None
     error: MediaError | None = None
+    in_folder: bool = False
 
 
 class InputPart(Protocol):
@@ -58,10 +63,11 @@ class NamedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class FilesPart:
-    """Files; relative paths are relative to `base`."""
+    """Files; relative paths are relative to `base`. The paths `in_folders` were found in folders."""
 
     files: tuple[NamedFile, ...]
     base: str
+    in_folders: frozenset[str] = field(default=frozenset(), repr=False)  # the digest of a part is of its repr
 
     @property
     def name(self) -> str:
@@ -76,12 +82,12 @@ class FilesPart:
         return map(self._item, self.files)
 
     def _item(self, file: NamedFile) -> Item:
-        name = encodable(file.path)
+        name, in_folder = encodable(file.path), file.path in self.in_folders
         try:
             source = _fetched(file.path) if is_uri(file.path) else Path(self.base, file.path)
-            return Item(name, _with_modality(source, file.modality, name))
+            return Item(name, _with_modality(source, file.modality, name), in_folder=in_folder)
         except MediaError as error:
-            return Item(name, error=error)
+            return Item(name, error=error, in_folder=in_folder)
 
 
 @dataclass(frozen=True)
@@ -165,9 +171,9 @@ def divide(sources: Iterable[str], *, base: str, partitions: int | None = None, 
     with the same modality is embedded once.
 
     Args:
-        sources: paths and URIs of files; a URI may name a folder. A file ending in `.tar` is a shard. A file
-            ending in `.parquet` has a column `bytes`, or a column `path` with URIs and paths relative to the
-            file's folder; a column `modality` is optional.
+        sources: paths and URIs of files and folders. A file ending in `.tar` is a shard. A file ending in
+            `.parquet` has a column `bytes`, or a column `path` with URIs and paths relative to the file's
+            folder; a column `modality` is optional.
         base: the folder of relative sources.
         without: a folder, by path or URI, whose files are left out.
 
@@ -175,12 +181,15 @@ def divide(sources: Iterable[str], *, base: str, partitions: int | None = None, 
         MediaError: a store cannot be reached.
         ValueError: `partitions` is less than 1.
     """
-    files: dict[NamedFile, None] = {}
+    files: dict[NamedFile, bool] = {}  # whether it was only found in a folder
     groups: list[_RowGroup] = []
     shards: list[InputPart] = []
     failures = []
-    found = (file for source in sources for file in (files_below(source) if is_uri(source) else [source]))
-    for file in dict.fromkeys(found):
+    found: dict[str, bool] = {}
+    for source in sources:
+        for file, in_folder in _files_of(source, base):
+            found[file] = in_folder and found.get(file, True)
+    for file, in_folder in found.items():
         path = _absolute(file, base)
         if without and path.startswith(f"{_absolute(without, base).rstrip('/')}/"):
             continue
@@ -193,11 +202,21 @@ def divide(sources: Iterable[str], *, base: str, partitions: int | None = None, 
                 failures.append(Item(encodable(file), error=error))
             else:
                 groups += [entry for entry in listed if isinstance(entry, _RowGroup)]
-                files |= dict.fromkeys(entry for entry in listed if isinstance(entry, NamedFile))
+                files |= {entry: False for entry in listed if isinstance(entry, NamedFile)}
         else:
-            files[NamedFile(file)] = None
+            files[NamedFile(file)] = in_folder and files.get(NamedFile(file), True)
     size = part_size(len(files) + sum(group.rows for group in groups), partitions)
-    return Inputs([*_file_parts(list(files), base, size), *_row_parts(groups, size), *shards], failures)
+    return Inputs([*_file_parts(files, base, size), *_row_parts(groups, size), *shards], failures)
+
+
+def _files_of(source: str, base: str) -> Iterator[tuple[str, bool]]:
+    """Yield the files of a source, and whether each was found in a folder."""
+    if is_uri(source):
+        yield from ((file, file != source) for file in files_below(source))
+        return
+    folder = Path(base, source)
+    for path in expand([folder]):
+        yield str(Path(source, path.relative_to(folder))), path != folder
 
 
 def _fetched(uri: str) -> NamedBytes:
@@ -216,9 +235,11 @@ def part_size(items: int, partitions: int | None) -> int:
     return PART_ITEMS if partitions is None else max(math.ceil(items / partitions), 1)
 
 
-def _file_parts(files: Sequence[NamedFile], base: str, size: int) -> Iterator[FilesPart]:
+def _file_parts(files: Mapping[NamedFile, bool], base: str, size: int) -> Iterator[FilesPart]:
+    listed = list(files)
     for start in range(0, len(files), size):
-        yield FilesPart(tuple(files[start : start + size]), base)
+        part = tuple(listed[start : start + size])
+        yield FilesPart(part, base, frozenset(file.path for file in part if files[file]))
 
 
 def _row_parts(groups: Sequence[_RowGroup], size: int) -> Iterator[RowsPart]:

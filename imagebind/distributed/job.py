@@ -44,7 +44,7 @@ def prepare(
     """Divide inputs into parts, and start an output folder for them or resume one.
 
     Args:
-        sources: files by path or URI, see `inputs.divide`.
+        sources: files and folders by path or URI, see `inputs.divide`.
         out: the output folder, by path or URI.
         method: how items become rows, by default `EmbedItems`.
         weights: the source of the weights. A run with other weights is refused, even if all parts are

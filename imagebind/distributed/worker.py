@@ -5,7 +5,8 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from imagebind.distributed.inputs import InputPart, Item
@@ -13,6 +14,7 @@ from imagebind.distributed.output import Output
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.errors import ImageBindError, MediaError
 from imagebind.failures import Failure, FileWarning
+from imagebind.intake.files import is_not_media
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.embed import FileRows
 from imagebind.vectors import ROWS_PER_GROUP, rows_of, vector_table
@@ -24,13 +26,17 @@ REPORTED_FAILURES = 10  # returned for each part; all are written
 
 @dataclass(frozen=True, kw_only=True)
 class PartDone:
-    """The numbers of embedded items, failures and warnings of a written part, and its first failures."""
+    """The numbers of embedded items, failures and warnings of a written part, and its first failures.
+
+    `not_media` counts, by suffix, files found in folders that are not media.
+    """
 
     number: int
     embedded: int
     failed: int
     failures: tuple[Failure, ...] = ()
     warnings: int = 0
+    not_media: Counter[str] = field(default_factory=Counter)
 
 
 class Method(Protocol):
@@ -62,15 +68,15 @@ class EmbedItems:
 
     def embed(self, embedder: Embedder, items: Iterable[Item]) -> Iterator[FileRows]:
         """See `Method`."""
-        names: list[str] = []
+        given: list[Item] = []
         unread: list[FileRows] = []
 
         def read() -> Iterator[Any]:
             for item in items:
                 if item.error is not None:
-                    unread.append(FileRows.failed(item.name, item.error))
+                    unread.append(self._not_embedded(item, item.error))
                 else:
-                    names.append(item.name)
+                    given.append(item)
                     yield item.item
 
         stream = embedder.encode_stream(
@@ -78,14 +84,20 @@ class EmbedItems:
         )
         with closing(stream):
             for result in stream:
-                name = names[result.index]
+                name = given[result.index].name
                 if result.error is not None:
-                    yield FileRows.failed(name, result.error)
+                    yield self._not_embedded(given[result.index], result.error)
                 else:
                     warnings = [FileWarning(path=name, warning=text) for text in result.warnings]
                     rows = [row._replace(path=name) for row in rows_of(result)]
                     yield FileRows(path=name, rows=rows, warnings=warnings)
         yield from unread
+
+    def _not_embedded(self, item: Item, error: Exception) -> FileRows:
+        """Return the failure of an item, or a result without rows and failures if it is not media."""
+        if item.in_folder and self.modality is None and is_not_media(error, Path(item.name)):
+            return FileRows(path=item.name)
+        return FileRows.failed(item.name, error)
 
     def table(self, rows: Sequence[Any], embed_dim: int) -> Any:
         """See `Method`."""
@@ -174,12 +186,15 @@ def embed_part(
     failures: list[Failure] = []
     warnings: list[FileWarning] = []
     embedded = 0
+    not_media: Counter[str] = Counter()
     content = io.BytesIO()
     with parquet.ParquetWriter(content, method.table([], embedder.embed_dim).schema) as file:
         for result in attempt.embed(embedder, part.items(), method):
             failures += result.failures
             warnings += result.warnings
             embedded += bool(result.rows)
+            if not result.rows and not result.failures:
+                not_media[Path(result.path).suffix.lower()] += 1
             rows += result.rows
             if len(rows) >= ROWS_PER_GROUP:
                 file.write_table(method.table(rows, embedder.embed_dim))
@@ -193,4 +208,5 @@ def embed_part(
         failed=len(failures),
         failures=tuple(failures[:REPORTED_FAILURES]),
         warnings=len(warnings),
+        not_media=not_media,
     )

@@ -140,10 +140,20 @@ def kind_of(
         raise AmbiguousMediaError(
             error.item, got=error.got, kinds=kinds, pattern=pattern, hint=f"pass {ways}"
         ) from error
-    except (CompanionMediaError, UnknownMediaError) as error:
-        if isinstance(error, UnknownMediaError) and found.path.suffix.lower() in MEDIA_SUFFIXES:
+    except MediaError as error:
+        if not is_not_media(error, found.path):
             raise
         raise NotMediaError(error.item, **error.fields) from error
+
+
+def is_not_media(error: Exception, path: Path) -> bool:
+    """Whether an error in detecting a file's media type means that the file is not media.
+
+    Then the file belongs to another file's recording, or has no known media type in content and name.
+    """
+    if isinstance(error, UnknownMediaError):
+        return path.suffix.lower() not in MEDIA_SUFFIXES
+    return isinstance(error, CompanionMediaError)
 
 
 def _map_value(kind: MediaKind, found: FoundFile) -> str:

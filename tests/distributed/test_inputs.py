@@ -50,6 +50,17 @@ def test_a_folder_in_a_store_is_walked_and_its_files_are_fetched(tmp_path):
     assert [item.item.read() for item in items] == [b"b.txt", b"deep/a #1%20?.txt"]
 
 
+def test_a_local_folder_is_walked_and_its_files_are_named_as_the_folder_was(tmp_path):
+    (tmp_path / "media" / "deep").mkdir(parents=True)
+    for name in ("b.txt", "deep/a.txt", ".hidden.txt"):
+        (tmp_path / "media" / name).write_text(name)
+    (part,) = divide(["media", "media/b.txt"], base=str(tmp_path)).parts
+    assert [(item.name, item.in_folder) for item in part.items()] == [
+        ("media/b.txt", False),
+        ("media/deep/a.txt", True),
+    ]
+
+
 def test_a_file_missing_in_a_store_fails_alone(tmp_path):
     (tmp_path / "there.txt").write_text("yes")
     uri = f"file://{tmp_path}"

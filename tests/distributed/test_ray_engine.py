@@ -76,6 +76,7 @@ def test_the_command_with_ray_gives_the_same_rows_as_without(
         shutil.copy(file, media)
     (media / os.fsdecode(b"caf\xe9.txt")).write_text("a red star")
     (media / "cut.jpg").write_bytes(image_file.read_bytes()[:2000])
+    (media / "paper.pdf").write_bytes(b"%PDF-1.7 ")
     here = imagebind("embed", media, "-o", tmp_path / "v.parquet", "-w", "tiny")
     assert "4 of 6 files" in here.err
     out = media / "vectors"
@@ -83,6 +84,8 @@ def test_the_command_with_ray_gives_the_same_rows_as_without(
     run = imagebind("embed", *arguments)
     assert run.code == 1 and "4 of 6 items embedded" in run.err and "3 parts" in run.err
     assert "cut.jpg" in run.err and "Traceback" not in run.err
+    for command in (here, run):
+        assert "1 file left out (not media, or part of a recording): 1 .pdf" in command.err
     expected = {row["path"]: row for row in parquet.read_table(tmp_path / "v.parquet").to_pylist()}
     rows = rows_in(out)
     assert rows.keys() == expected.keys()

@@ -72,6 +72,25 @@ def test_bad_items_fail_and_the_rest_of_their_part_is_embedded(
     }
 
 
+def test_a_file_that_is_not_media_is_counted_if_found_in_a_folder_and_fails_if_given(tmp_path, tiny):
+    media = tmp_path / "media"
+    media.mkdir()
+    (media / "star.txt").write_text("a red star")
+    for name in ("paper.pdf", "EMPTY.bin", "bad.png"):
+        (media / name).write_bytes(b"" if name == "EMPTY.bin" else b"%PDF-1.7 ")
+    for source in (str(media), f"file://{media}"):
+        job = prepare([source], tmp_path / str(source.startswith("file")))
+        (part,) = run_here(job, tiny)
+        assert (part.embedded, part.failed, part.not_media) == (1, 1, {".pdf": 1, ".bin": 1})
+        assert [failure.path for failure in job.output.failures()] == [f"{source}/bad.png"]
+    job = prepare([str(media), str(media / "paper.pdf")], tmp_path / "given")
+    (part,) = run_here(job, tiny)
+    assert (part.embedded, part.failed, part.not_media) == (1, 2, {".bin": 1})
+    job = prepare([str(media)], tmp_path / "stated", method=EmbedItems(modality=MediaKind.TEXT))
+    (part,) = run_here(job, tiny)
+    assert not part.not_media
+
+
 def both_jobs(folder: Path, kinds: dict[Path, MediaKind]) -> list[EmbedJob]:
     """Return the job that embeds files into vectors, and the one that embeds them into rows of an index."""
     files = [ExaminedFile(found=stat_file(path, path), kind=kind) for path, kind in kinds.items()]

@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 class FileRows:
     """The rows of a file or another named item, and the failures and warnings of embedding it.
 
-    A file with failures has no rows, except a video whose audio failed: it has its video rows.
+    A file with failures has no rows, except a video whose audio failed: it has its video rows. A file without
+    rows and failures is not media.
     """
 
     path: str
