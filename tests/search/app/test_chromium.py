@@ -157,8 +157,8 @@ def test_audio_plays_from_the_time_of_the_hit_and_a_video_plays(opened, served, 
     wait_for_status(page, f"{len(indexed)} hits")
     audio = page.locator(f"audio[src*='{later.id}']")
     audio.evaluate("player => { player.muted = true; return player.play(); }")
-    wait_until(audio, "player => player.currentTime > 10.2")
-    assert audio.evaluate("player => player.currentTime") < later.end
+    wait_until(audio, "player => player.played.length && player.played.end(0) > player.played.start(0)")
+    assert audio.evaluate("player => player.played.start(0)") == pytest.approx(later.start, abs=0.1)
     video = page.locator("#hits video").first
     video.evaluate("player => player.play()")
     wait_until(video, "player => player.currentTime > 0.2")
@@ -227,6 +227,7 @@ def test_recordings_are_added_to_the_query_and_not_kept(opened, served):
     page.get_by_role("button", name="Take image").click()
     page.get_by_role("button", name="Remove image.png").wait_for()
     page.get_by_role("button", name="Record video").click()
+    page.get_by_role("button", name="Stop video").wait_for()
     page.wait_for_timeout(2500)  # of video
     page.get_by_role("button", name="Stop video").click()
     page.get_by_role("button", name="Remove video.webm").wait_for()
@@ -331,9 +332,6 @@ def test_a_phone_does_not_scroll_sideways_and_scrolls_to_hits(opened, served, me
     search(page)
     wait_for_status(page, "24 hits")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    page.get_by_label("Text", exact=True).fill("a star")
-    page.get_by_label("Text", exact=True).press("Enter")
-    wait_for_status(page, "24 hits for “a star”")  # not those of the first search
     wait_until(page, "document.querySelector('#hits').getBoundingClientRect().top < 200")
     assert page.locator("#hits .hit").first.bounding_box()["width"] > 120
     page.get_by_role("tab", name="Labels").click()
@@ -342,12 +340,11 @@ def test_a_phone_does_not_scroll_sideways_and_scrolls_to_hits(opened, served, me
     page.get_by_label("Labels, one per line").fill("a star\na ring")
     page.locator("#label-go").click()
     wait_until(page, "document.querySelector('.labels')?.getBoundingClientRect().bottom <= innerHeight")
-    for tab in ("Labels", "Map", "Search"):
+    for tab, content in (("Search", "#hits .hit"), ("Map", ".map"), ("Labels", "table.labels")):
         page.get_by_role("tab", name=tab).click()
-        page.wait_for_timeout(300)
+        page.locator(content).first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         if tab == "Map":
-            page.locator(".map").wait_for()
             assert page.locator(".map").bounding_box()["width"] > 0.8 * PHONE["width"]
 
 
@@ -363,6 +360,7 @@ def test_an_invalid_number_in_the_closed_filters_is_shown_instead_of_searching(o
     search(page)
     wait_for_status(page, "2 hits for “a star”")
     page.get_by_label("Number of hits").fill("")
+    page.locator("#go").focus()  # so that only the refused click can focus the number again
     page.locator("[data-like]").first.click()
     wait_until(page, "document.activeElement.name === 'top'")
     assert len(cards(page)) == 2
@@ -387,5 +385,5 @@ def test_detection_by_a_text_and_an_audio_file_shows_rows_and_an_image(opened, s
     page.get_by_label("Minimum score").fill("0")
     page.locator("#detect-go").click()
     page.locator("#detected .labels", has_text="thing.wav").wait_for()
-    assert page.locator("#detected img").evaluate("image => image.naturalWidth") >= 448
+    wait_until(page.locator("#detected img"), "image => image.naturalWidth >= 448")
     assert served.temporary_files() == []
