@@ -7,10 +7,16 @@ import typer
 
 from imagebind.cli.files import print_warnings
 from imagebind.cli.options import (
+    Audio,
+    Depth,
     Device,
     Dtype,
+    Images,
+    Imu,
     Items,
     Packs,
+    Thermal,
+    Videos,
     Weights,
     load_embedder,
     output,
@@ -18,17 +24,15 @@ from imagebind.cli.options import (
     read_packs,
 )
 
-Files = list[str] | None  # paths or URIs
-
 
 def compare(
     text: Annotated[list[str] | None, typer.Option(help="A text; repeatable, as all below.")] = None,
-    image: Annotated[Files, typer.Option(help="An image.")] = None,
-    video: Annotated[Files, typer.Option(help="A video, by its frames.")] = None,
-    audio: Annotated[Files, typer.Option(help="An audio file, or the audio of a video.")] = None,
-    depth: Annotated[Files, typer.Option(help="Depth: 16-bit PNG in millimetres, or a float array.")] = None,
-    thermal: Annotated[Files, typer.Option(help="A thermal image.")] = None,
-    imu: Annotated[Files, typer.Option(help="A recording of accelerometer and gyroscope.")] = None,
+    image: Images = None,
+    video: Videos = None,
+    audio: Audio = None,
+    depth: Depth = None,
+    thermal: Thermal = None,
+    imu: Imu = None,
     item: Items = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the matrix into a .png, .svg or .pdf file.")] = None,
     packs: Packs = None,

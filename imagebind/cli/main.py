@@ -16,7 +16,7 @@ from imagebind.cli.classify import classify
 from imagebind.cli.compare import compare
 from imagebind.cli.detect import detect
 from imagebind.cli.embed import embed
-from imagebind.cli.evaluate import evaluate
+from imagebind.cli.evaluate import INTERRUPTED, evaluate
 from imagebind.cli.generate import generate
 from imagebind.cli.index import index
 from imagebind.cli.info import info
@@ -100,7 +100,7 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)  # 128 plus the number of SIGINT
+        sys.exit(INTERRUPTED)
 
 
 def _message(error: Exception) -> str:

@@ -88,6 +88,11 @@ def notice(text: str, *, advice: str = "", alarm: bool = False) -> str:
     return render("notice.html", text=text, advice=advice, alarm=alarm)
 
 
+def error_notice(error: Exception) -> str:
+    """Return the message of an error as a notice."""
+    return notice(message_of(error), alarm=True)
+
+
 def message_of(error: Exception) -> str:
     """Return an error's message, without a hint on Python and the command line."""
     message = str(error)

@@ -114,7 +114,7 @@ class PageService:
         try:
             stats = self.index.stats()
         except ImageBindError as error:
-            return self.error_notice(error), {}
+            return results.error_notice(error), {}
         kinds = dict(stats.kinds)
         is_toy = stats.space.model == TOY_MODEL
         return results.overview(kinds, files=stats.files, uri=self.index.uri, toy=is_toy), kinds
@@ -143,7 +143,7 @@ class PageService:
             pairs, description = query.pairs()
             return self._hits(pairs, filters, description=description)
         except (ImageBindError, ValueError) as error:  # for example a weighted sum that is zero
-            return self.error_notice(error)
+            return results.error_notice(error)
 
     def like(self, id: str, filters: Filters) -> str:
         """Return the hits nearest to an item of the index, without the item itself.
@@ -159,7 +159,7 @@ class PageService:
             description = f"items similar to {hit.path.rpartition('/')[2]}"
             return self._hits(hit.vector, filters, description=description, without=id)
         except (ImageBindError, ValueError) as error:
-            return self.error_notice(error)
+            return results.error_notice(error)
 
     def map(self) -> str:
         """Return the map of the index."""
@@ -170,14 +170,14 @@ class PageService:
                 else results.empty_index(self.index.uri)
             )
         except ImageBindError as error:
-            return self.error_notice(error)
+            return results.error_notice(error)
 
     def item(self, id: str) -> str:
         """Return the card of one item."""
         try:
             hit = self.index.get(id)
         except ImageBindError as error:
-            return self.error_notice(error)
+            return results.error_notice(error)
         if hit is None:
             return results.notice(ITEM_GONE, advice="Leave the map and open it again.", alarm=True)
         return results.one(hit)
@@ -191,18 +191,14 @@ class PageService:
         try:
             return results.label_table(self.classifier(upload.vector(kind), kind, labels))
         except (ImageBindError, ValueError) as error:
-            return self.error_notice(error)
+            return results.error_notice(error)
 
     def detect(self, file: UploadFile) -> str:
         """Return an image with the boxes of its detections; `ImageDetector` describes the file's format."""
         try:
             return results.detected(self.detector(file))
         except (ImageBindError, ValueError) as error:
-            return self.error_notice(error)
-
-    def error_notice(self, error: Exception, *, advice: str = "") -> str:
-        """Return an error message as a notice."""
-        return results.notice(results.message_of(error), advice=advice, alarm=True)
+            return results.error_notice(error)
 
     def _check_kinds(self, filters: Filters) -> None:
         if {*filters.kinds} <= {kind.value for kind in MediaKind}:
