@@ -22,7 +22,7 @@ def app(
     device: Device = None,
     dtype: Dtype = "float32",
 ) -> None:
-    """Serve an index as a web page: search by any media type, label files, view a map. Ctrl+C ends it.
+    """Serve an index as a web page: search by any media type, labels, detection and a map. Ctrl+C ends it.
 
     ```
     imagebind app media.lance
@@ -39,7 +39,7 @@ def app(
     from imagebind.search.app.serve import is_loopback, listen, serve
 
     console = Console(stderr=True, highlight=False)
-    weights = weights_for(Index.open(db), weights)  # before loading the model, so a wrong name fails at once
+    weights = weights_for(Index.open(db), weights)  # before loading the model, so a wrong path fails at once
     with listen(host, port) as opened:
         if not is_loopback(host):
             warning = (

@@ -142,7 +142,7 @@ def _classes(file: Path | None, given: Sequence[str]) -> list[Names]:
             raise typer.BadParameter(str(error), param_hint="--label") from error
     names = [name for each in classes for name in each]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise typer.BadParameter(f"expected different names, got {twice[0]!r} twice", param_hint="--labels")
+        raise typer.BadParameter(f"expected different names of labels, got {twice[0]!r} twice")
     if len(classes) < 2:
         raise typer.BadParameter(
             "expected at least two labels, by --labels labels.txt or --label dog --label cat"

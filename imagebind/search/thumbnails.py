@@ -38,8 +38,8 @@ def thumbnails(views: Views) -> tuple[bytes | None, ...]:
 
     The middle view of a span is shown: of video its first frame, depth (near is bright) and thermal in
     colours, audio as a mel spectrogram with low frequencies at the bottom, and IMU as lines. Text and the
-    modalities of packs have None. Images and frames are
-    expected to be standardised by CLIP's statistics, as for the released model.
+    modalities of packs have None. Images and frames are expected to be standardised by CLIP's statistics, as
+    for the released model.
     """
     count = max(len(views.spans), 1)
     render = _RENDERERS.get(views.kind)

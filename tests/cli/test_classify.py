@@ -116,7 +116,7 @@ def test_unreadable_and_ambiguous_files_are_named_and_the_others_are_classified(
     [
         ([], "at least two labels"),
         (["--label", "dog"], "at least two labels"),
-        (["--label", "dog", "--label", "cat|dog"], "expected different names, got 'dog'"),
+        (["--label", "dog", "--label", "cat|dog"], "expected different names of labels, got 'dog'"),
         (["--label", "dog", "--label", "cat|"], "empty name"),
         (["--label", "dog", "--label", "cat", "--template", "a photo"], "expected {} once"),
     ],

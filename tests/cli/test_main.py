@@ -36,7 +36,7 @@ def test_an_error_of_the_system_has_its_file_and_reason_without_its_number(image
     assert run.code == 1 and run.err.splitlines() == [f"error: {plot}: No such file or directory"]
 
 
-def test_the_value_of_an_option_that_is_out_of_range_is_printed(imagebind):
+def test_an_invalid_value_of_an_option_is_printed(imagebind):
     for option, value in (("--top", "0"), ("--top", "many"), ("--per-file", "-1")):
         run = imagebind("search", "db", "--text", "a", option, value)
         assert run.code == 2 and value in run.err.split("Invalid value")[1]

@@ -27,7 +27,8 @@ class UploadClassifier:
         """Return the score of each label, the most probable first.
 
         Args:
-            labels: one per line, further names of the same label after `|`.
+            labels: one per line, further names of the same label after `|`; lines that start with # are left
+                out.
 
         Raises:
             MediaError: fewer than two labels, too many names, an empty or repeated name, or a model without

@@ -1,6 +1,6 @@
 // Record audio with the microphone, and images and videos with the camera.
 
-// Connect the buttons in `element`. `add` receives each recording as a file; `fail` receives an error.
+// Connect the buttons in `element`. `add` receives each recording as a list of one file; `fail` receives an error.
 export function connectRecorder(element, add, fail) {
   const preview = element.querySelector("video");
   const button = (name) => element.querySelector(`[data-record="${name}"]`);
