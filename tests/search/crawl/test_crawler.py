@@ -18,21 +18,9 @@ from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import Index, SpaceMismatchError
 from imagebind.search.crawl.crawler import crawl
 from imagebind.search.rows import IndexRow
+from tests.search.crawl.conftest import FILES, SCENES
 from tests.search.crawled import MAPPINGS, crawled, outcomes, tiny, vectors
 from tests.search.recorded import damage_audio, write_recording
-
-SCENES, FILES = 4, 8  # scenes, and files per scene
-
-
-@pytest.fixture
-def media(world, tmp_path) -> Path:
-    """A copy of the world that a test may change."""
-    return Path(shutil.copytree(world, tmp_path / "media"))
-
-
-@pytest.fixture
-def db(tmp_path) -> Path:
-    return tmp_path / "media.lance"
 
 
 @pytest.fixture(scope="module")

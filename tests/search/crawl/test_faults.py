@@ -21,20 +21,10 @@ from imagebind.search.crawl import writer
 from imagebind.search.lock import IndexBusyError
 from imagebind.toyworld import write_world
 from imagebind.windows import WindowPlanner
+from tests.search.crawl.conftest import FILES, SCENES
 from tests.search.crawled import crawl_in_steps, crawled, open_to_all, outcomes, tiny, unprivileged, vectors
 
-SCENES, FILES = 4, 8
 ROWS_PER_COMMIT = 3
-
-
-@pytest.fixture
-def media(world, tmp_path) -> Path:
-    return Path(shutil.copytree(world, tmp_path / "media"))
-
-
-@pytest.fixture
-def db(tmp_path) -> Path:
-    return tmp_path / "media.lance"
 
 
 def start_crawl(db: Path, media: Path) -> multiprocessing.process.BaseProcess:
