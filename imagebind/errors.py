@@ -106,16 +106,20 @@ class CheckpointError(ImageBindError):
 
 
 class MissingExtraError(ImageBindError, ImportError):
-    """An optional dependency that is not installed; the message has the install command."""
+    """An optional dependency that is not installed or cannot be imported; the message has the way out."""
 
-    def __init__(self, package: str, *, extra: str = "", purpose: str = "") -> None:
-        super().__init__(f"{purpose} needs {package}: pip install 'imagebind[{extra}]'" if extra else package)
+    def __init__(self, package: str, *, extra: str = "", purpose: str = "", reason: str = "") -> None:
+        cause = f", whose import fails ({reason})" if reason else ""
+        super().__init__(
+            f"{purpose} needs {package}{cause}: pip install 'imagebind[{extra}]'" if extra else package
+        )
         self.package = package
         self.extra = extra
         self.purpose = purpose
+        self.reason = reason
 
     def __reduce__(self) -> tuple:
-        return _rebuild_extra, (self.package, self.extra, self.purpose)
+        return _rebuild_extra, (self.package, self.extra, self.purpose, self.reason)
 
 
 class MissingHeicError(MissingExtraError, MediaError):
@@ -128,16 +132,20 @@ class MissingHeicError(MissingExtraError, MediaError):
         MediaError.__init__(self, item, got=got, expected=expected, hint=hint)
 
 
-def import_extra(package: str, *, extra: str, purpose: str) -> Any:
-    """Import and return an optional package.
+def import_extra(package: str, *, extra: str, purpose: str, attribute: str = "") -> Any:
+    """Import and return an optional package, or an attribute of it that the package imports when first used.
 
     Raises:
-        MissingExtraError: the package is not installed.
+        MissingExtraError: the package is not installed, or its import fails, for example because a package
+            that it needs does not fit the version of PyTorch.
     """
     try:
-        return import_module(package)
-    except ImportError as error:
-        raise MissingExtraError(package, extra=extra, purpose=purpose) from error
+        module = import_module(package)
+        return getattr(module, attribute) if attribute else module
+    except Exception as error:  # import runs code of the package and of those that it needs
+        is_missing = isinstance(error, ModuleNotFoundError) and error.name in (package, package.split(".")[0])
+        reason = "" if is_missing else f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        raise MissingExtraError(package, extra=extra, purpose=purpose, reason=reason) from error
 
 
 _collected_warnings: ContextVar[list[str] | None] = ContextVar("collected_warnings", default=None)
@@ -170,5 +178,5 @@ def _rebuild(error_type: type[MediaError], item: str, fields: dict[str, Any]) ->
     return error_type(item, **fields)
 
 
-def _rebuild_extra(package: str, extra: str, purpose: str) -> MissingExtraError:
-    return MissingExtraError(package, extra=extra, purpose=purpose)
+def _rebuild_extra(package: str, extra: str, purpose: str, reason: str) -> MissingExtraError:
+    return MissingExtraError(package, extra=extra, purpose=purpose, reason=reason)

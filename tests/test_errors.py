@@ -93,6 +93,33 @@ def test_an_ambiguous_media_error_keeps_its_media_types_when_renamed_or_pickled(
     assert str(again) == "a.png: it may be depth or thermal; name one"
 
 
+def test_a_missing_extra_is_told_from_one_whose_import_fails(tmp_path, monkeypatch):
+    (tmp_path / "needs_other.py").write_text("import other")
+    (tmp_path / "unfit.py").write_text("raise RuntimeError('built for CUDA 12')")
+    (tmp_path / "lazy.py").write_text("def __getattr__(name): raise RuntimeError(f'no {name} here')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for package, attribute, message in [
+        ("absent_package", "", "Music needs absent_package: pip install 'imagebind[music]'"),
+        ("absent_package.part", "", "Music needs absent_package.part: pip install 'imagebind[music]'"),
+        (
+            "needs_other",
+            "",
+            "whose import fails (ModuleNotFoundError: No module named 'other'",
+        ),
+        ("unfit", "", "Music needs unfit, whose import fails (RuntimeError: built for CUDA 12): pip install"),
+        (
+            "lazy",
+            "Player",
+            "Music needs lazy, whose import fails (RuntimeError: no Player here): pip",
+        ),
+    ]:
+        with pytest.raises(errors.MissingExtraError) as caught:
+            errors.import_extra(package, extra="music", purpose="Music", attribute=attribute)
+        assert message in str(caught.value)
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert str(again) == str(caught.value) and again.package == package
+
+
 class MissingImage(Dataset):
     def __len__(self) -> int:
         return 1

@@ -83,6 +83,9 @@ def test_the_result_of_encode_is_typed(tmp_path):
     assert [kind.partition("[")[0] for kind in revealed] == ["numpy.ndarray", 'torch._tensor.Tensor"', 'Any"']
 
 
-def test_no_library_has_an_upper_bound():
-    lines = [line for line in (ROOT / "pyproject.toml").read_text().splitlines() if ">=" in line]
+def test_no_library_has_an_upper_bound_but_torch_beside_torchaudio():
+    text = (
+        (ROOT / "pyproject.toml").read_text().replace('torchaudio = ["torchaudio>=2.11", "torch<2.15"]', "")
+    )
+    lines = [line for line in text.splitlines() if ">=" in line]
     assert lines and not [line for line in lines if "<" in line.split("#")[0] or "==" in line.split("#")[0]]

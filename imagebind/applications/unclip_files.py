@@ -69,10 +69,9 @@ def load_unclip(
     if offload and device.type == CPU:
         raise ValueError("offload: expected an accelerator, such as device='cuda', got cpu")
     import_extra("transformers", extra=EXTRA, purpose=PURPOSE)
-    diffusers = import_extra("diffusers", extra=EXTRA, purpose=PURPOSE)
+    pipeline_class = import_extra("diffusers", extra=EXTRA, purpose=PURPOSE, attribute=PIPELINE_CLASS)
     if offload:
         import_extra("accelerate", extra=EXTRA, purpose="CPU offload")
-    pipeline_class = getattr(diffusers, PIPELINE_CLASS)
     folder = _folder(source, pipeline_class)
     _check_files(folder)
     if embed_dim is not None:
