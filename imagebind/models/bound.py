@@ -38,7 +38,8 @@ def with_modality(
         device: the device of the new modules, by default that of the model; on "meta" they have no weights.
 
     Raises:
-        ValueError: the name is not allowed, or the model already has this modality.
+        ValueError: the name is not allowed, the model already has this modality, or `logit_scale` is not
+            positive and finite.
         TypeError: `sizes` is of another class.
     """
     modality = bound_modality(name)

@@ -62,6 +62,8 @@ class LogitScale(nn.Module):
 
     def __init__(self, logit_scale: float, *, learnable: bool) -> None:
         super().__init__()
+        if not 0 < logit_scale < math.inf:
+            raise ValueError(f"logit_scale: expected a positive, finite number, got {logit_scale}")
         self.logit_scale_init = logit_scale
         self.learnable = learnable
         self.max_logit_scale = MAX_LOGIT_SCALE

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from imagebind.training.checks import check_not_negative, check_positive, check_whole
+
 # Learned rows that are added or concatenated to tokens, and scales; decaying them to zero has no benefit.
 UNDECAYED_NAMES = frozenset({"cls_token", "pos_embed", "bias_k", "bias_v", "log_logit_scale"})
 MATRIX_NDIM = 2  # biases and the parameters of norms are vectors
@@ -27,14 +29,12 @@ class AdamW:
     clip_grad_norm: float | None = 1.0
 
     def __post_init__(self) -> None:
-        if self.lr <= 0:
-            raise ValueError(f"lr: expected a positive number, got {self.lr}")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay: expected 0 or more, got {self.weight_decay}")
+        check_positive(lr=self.lr, eps=self.eps)
+        check_not_negative(weight_decay=self.weight_decay)
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas: expected two numbers in [0, 1), got {self.betas}")
-        if self.clip_grad_norm is not None and self.clip_grad_norm <= 0:
-            raise ValueError(f"clip_grad_norm: expected a positive number or None, got {self.clip_grad_norm}")
+        if self.clip_grad_norm is not None:
+            check_positive(clip_grad_norm=self.clip_grad_norm)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +48,11 @@ class Schedule:
     warmup_steps: int = 0
 
     def __post_init__(self) -> None:
-        if self.total_steps < 1:
-            raise ValueError(f"total_steps: expected at least 1, got {self.total_steps}")
-        if not 0 <= self.warmup_steps < self.total_steps:
+        check_whole(1, total_steps=self.total_steps)
+        check_whole(0, warmup_steps=self.warmup_steps)
+        if self.warmup_steps >= self.total_steps:
             raise ValueError(
-                f"warmup_steps: expected a number in [0, total_steps = {self.total_steps}), got "
-                f"{self.warmup_steps}"
+                f"warmup_steps: expected less than total_steps = {self.total_steps}, got {self.warmup_steps}"
             )
 
     def factor(self, step: int) -> float:

@@ -16,6 +16,7 @@ from imagebind.errors import ImageBindError
 from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
+from imagebind.training.checks import check_not_negative, check_positive, check_shares, check_whole
 from imagebind.training.data.loading import MAX_BROKEN_SHARE
 from imagebind.training.data.mixture import Pairs
 from imagebind.training.optimizer import AdamW, Schedule
@@ -83,7 +84,7 @@ class PairRecipe:
             raise TypeError(
                 f"data: expected a function that returns the data set, got {type(self.data).__name__}"
             )
-        _check_positive(temperature=self.temperature, weight=self.weight, repeat=self.repeat)
+        check_positive(temperature=self.temperature, weight=self.weight, repeat=self.repeat)
         if self.learn_temperature and self.temperature < MIN_LEARNED_TEMPERATURE:
             raise ValueError(
                 f"learned temperature: expected at least {MIN_LEARNED_TEMPERATURE}, got {self.temperature}"
@@ -98,7 +99,9 @@ class Steps:
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        Schedule(total_steps=self.total, warmup_steps=self.warmup)
+        check_whole(1, total=self.total)
+        check_whole(0, warmup=self.warmup)
+        _check_warmup(self.warmup, self.total)
 
     def schedule(self, steps_per_epoch: int) -> Schedule:
         """Return the schedule; it does not depend on the size of the data."""
@@ -113,8 +116,9 @@ class Epochs:
     warmup: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.warmup < self.total:
-            raise ValueError(f"epochs: expected 0 <= warmup < total, got {self.warmup} and {self.total}")
+        check_positive(total=self.total)
+        check_not_negative(warmup=self.warmup)
+        _check_warmup(self.warmup, self.total)
 
     def schedule(self, steps_per_epoch: int) -> Schedule:
         """Return the schedule in steps."""
@@ -167,18 +171,14 @@ class Recipe:
         names = [pair.name for pair in self.pairs]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"pairs: expected at least one, each with a different name, got {names}")
-        _check_positive(batch_size=self.batch_size, keep_checkpoints=self.keep_checkpoints)
+        check_whole(1, batch_size=self.batch_size, keep_checkpoints=self.keep_checkpoints)
         for name in ("chunk_size", "checkpoint_every"):
             if getattr(self, name) is not None:
-                _check_positive(**{name: getattr(self, name)})
+                check_whole(1, **{name: getattr(self, name)})
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("sharding", self.sharding, SHARDINGS)
-        if self.num_workers < 0 or self.seed < 0:
-            raise ValueError(
-                f"num_workers and seed: expected 0 or more, got {self.num_workers} and {self.seed}"
-            )
-        if not 0 <= self.max_broken_share <= 1:
-            raise ValueError(f"max_broken_share: expected a number in [0, 1], got {self.max_broken_share}")
+        check_whole(0, num_workers=self.num_workers, seed=self.seed)
+        check_shares(max_broken_share=self.max_broken_share)
         if isinstance(self.model, ImageBindConfig):
             self.check_modalities(map(str, self.model.modalities))
 
@@ -259,10 +259,9 @@ def _where(path: Path, error: Exception) -> str:
     return f"{path}:{lines[-1]}" if lines else str(path)
 
 
-def _check_positive(**values: float) -> None:
-    for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name}: expected a positive number, got {value}")
+def _check_warmup(warmup: float, total: float) -> None:
+    if warmup >= total:
+        raise ValueError(f"warmup: expected less than total = {total}, got {warmup}")
 
 
 def _check_tuples(**values: Any) -> None:

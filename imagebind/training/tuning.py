@@ -9,6 +9,7 @@ from torch import nn
 
 from imagebind.errors import import_extra
 from imagebind.models.model import ImageBindModel
+from imagebind.training.checks import check_positive, check_whole
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -59,10 +60,8 @@ class Lora:
 
     def __post_init__(self) -> None:
         _check_names(self.modalities)
-        if self.rank < 1:
-            raise ValueError(f"rank: expected at least 1, got {self.rank}")
-        if self.alpha <= 0:
-            raise ValueError(f"alpha: expected a positive number, got {self.alpha}")
+        check_whole(1, rank=self.rank)
+        check_positive(alpha=self.alpha)
 
 
 Learns = Everything | Trunks | Heads | Lora

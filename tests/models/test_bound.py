@@ -76,6 +76,12 @@ def test_a_name_that_cannot_be_used_is_an_error(small_model, name):
         with_modality(small_model, name, SIZES)
 
 
+@pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
+def test_a_logit_scale_that_is_not_positive_and_finite_is_an_error(small_model, scale):
+    with pytest.raises(ValueError, match="logit_scale: expected a positive, finite number"):
+        with_modality(small_model, "radar", SIZES, logit_scale=scale)
+
+
 def test_a_config_of_another_class_is_an_error(small_model):
     with pytest.raises(TypeError, match=r"radar: expected OneChannelConfig, .*, got VisionConfig"):
         with_modality(small_model, "radar", VisionConfig(embed_dim=16, num_blocks=1, num_heads=2))

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from imagebind.config import VisionConfig
+from imagebind.training.data.augment import AlignedAudio, AlignedImages, AlignedImu, CaptionedVision
+from imagebind.training.evaluate import Retrieval
 from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import (
     Epochs,
@@ -70,11 +72,11 @@ def test_files_without_a_recipe_are_refused(tmp_path):
         ({"pairs": ()}, "pairs: expected at least one"),
         ({"pairs": (TEXT, TEXT)}, "each with a different name"),
         ({"pairs": [TEXT]}, "pairs: expected a tuple, got list"),
-        ({"batch_size": 0}, "batch_size: expected a positive number, got 0"),
-        ({"chunk_size": 0}, "chunk_size: expected a positive number"),
+        ({"batch_size": 0}, "batch_size: expected a whole number of at least 1, got 0"),
+        ({"chunk_size": 0}, "chunk_size: expected a whole number"),
         ({"precision": "float16"}, "precision: expected one of float32, bfloat16, got 'float16'"),
         ({"sharding": "fsdp"}, "sharding: expected one of ddp, fsdp2"),
-        ({"seed": -1}, "seed: expected 0 or more"),
+        ({"seed": -1}, "seed: expected a whole number of at least 0, got -1"),
         ({"max_broken_share": 2}, "max_broken_share: expected"),
         ({"pairs": (replace(DEPTH, modality="audio"),)}, r"vision, text, depth\), got \['audio'\]"),
         ({"learns": Trunks(modalities=("dept",))}, r"got \['dept'\]"),
@@ -99,8 +101,8 @@ def test_invalid_parts_of_a_recipe_are_refused():
         "lr: expected": lambda: AdamW(lr=0),
         "betas: expected": lambda: AdamW(lr=1, betas=(0.9, 1)),
         "clip_grad_norm: expected": lambda: AdamW(lr=1, clip_grad_norm=0),
-        "warmup_steps: expected": lambda: Steps(total=3, warmup=3),
-        "epochs: expected": lambda: Epochs(total=1, warmup=2),
+        "warmup: expected less than total = 3, got 3": lambda: Steps(total=3, warmup=3),
+        "warmup: expected less than total = 1, got 2": lambda: Epochs(total=1, warmup=2),
         "rank: expected": lambda: Lora(modalities=("text",), rank=0),
         "tuple of names": lambda: Trunks(modalities="audio"),
         "each name once": lambda: Trunks(modalities=("audio", "audio")),
@@ -108,6 +110,43 @@ def test_invalid_parts_of_a_recipe_are_refused():
     for message, make in faults.items():
         with pytest.raises((ValueError, TypeError), match=message):
             make()
+
+
+NOT_FINITE = [float("nan"), float("inf"), float("-inf")]
+
+
+@pytest.mark.parametrize("value", NOT_FINITE)
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        (AdamW(lr=1), ("lr", "weight_decay", "eps", "clip_grad_norm")),
+        (TEXT, ("temperature", "weight", "repeat")),
+        (Steps(total=3), ("total", "warmup")),
+        (Epochs(total=3), ("total", "warmup")),
+        (Lora(modalities=("text",)), ("rank", "alpha")),
+        (toy_recipe("unused"), ("batch_size", "chunk_size", "seed", "num_workers", "checkpoint_every")),
+        (toy_recipe("unused"), ("keep_checkpoints", "max_broken_share")),
+        (AlignedImages(), ("flip", "magnitude", "magnitude_std", "jitter", "erasing")),
+        (AlignedAudio(), ("mask",)),
+        (Retrieval(data=text_pairs), ("batch_size",)),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused_by_the_name_of_their_field(part, names, value):
+    for name in names:
+        with pytest.raises(ValueError, match=f"^{name}: expected .*, got {value}$"):
+            replace(part, **{name: value})
+
+
+@pytest.mark.parametrize("transform", [AlignedImages, AlignedAudio, AlignedImu, CaptionedVision])
+@pytest.mark.parametrize("scale", [(0, 1), (0.1, 1.5), (0.5, 0.1), (float("nan"), 1), (0.1,)])
+def test_crops_of_other_shares_than_those_of_an_image_are_refused(transform, scale):
+    with pytest.raises(ValueError, match=r"^scale: expected two numbers"):
+        transform(scale=scale)
+
+
+def test_a_text_in_place_of_a_number_is_refused():
+    with pytest.raises(ValueError, match=r"^lr: expected a positive, finite number, got '1e-3'$"):
+        AdamW(lr="1e-3")
 
 
 def test_epochs_are_converted_to_steps():

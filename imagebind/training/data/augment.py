@@ -27,6 +27,7 @@ from imagebind.datasets.pairs import Pair, PairSample, PairTransform
 from imagebind.errors import MediaError
 from imagebind.intake.requests import Request, identify, prepare
 from imagebind.modality import MediaKind, ModalityType
+from imagebind.training.checks import check_not_negative, check_shares, check_whole
 from imagebind.training.data.colours import (
     COLOUR_JITTER,
     ERASING_PROBABILITY,
@@ -36,7 +37,7 @@ from imagebind.training.data.colours import (
     rand_augment,
     random_erasing,
 )
-from imagebind.training.data.crops import CROP_SCALE, Range, SharedCrop
+from imagebind.training.data.crops import CROP_SCALE, Range, SharedCrop, check_scale
 from imagebind.training.data.windows import (
     FREQUENCY_MASK,
     Window,
@@ -111,6 +112,13 @@ class AlignedImages:
     depth: DepthTransform = field(default_factory=DepthTransform)
     thermal: ThermalTransform = field(default_factory=ThermalTransform)
 
+    def __post_init__(self) -> None:
+        check_scale(self.scale)
+        check_shares(flip=self.flip, erasing=self.erasing)
+        check_not_negative(magnitude_std=self.magnitude_std, jitter=self.jitter)
+        if self.magnitude is not None:
+            check_not_negative(magnitude=self.magnitude)
+
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
         other = identify(pair.other, modality=pair.modality)
         shared = self.plain() if is_embedding(pair.vision) else self
@@ -162,6 +170,10 @@ class AlignedAudio:
     video: VideoTransform = field(default_factory=VideoTransform)
     audio: AudioTransform = field(default_factory=AudioTransform)
 
+    def __post_init__(self) -> None:
+        check_scale(self.scale)
+        check_whole(0, mask=self.mask)
+
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
         vision, other = _identify_pair(pair, MediaKind.AUDIO)
         common = _common_window(pair, vision, other)
@@ -194,6 +206,9 @@ class AlignedImu:
     image: ImageTransform = field(default_factory=ImageTransform)
     video: VideoTransform = field(default_factory=VideoTransform)
     imu: ImuTransform = field(default_factory=ImuTransform)
+
+    def __post_init__(self) -> None:
+        check_scale(self.scale)
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
         vision, other = _identify_pair(pair, MediaKind.IMU)
@@ -232,6 +247,9 @@ class CaptionedVision:
     image: ImageTransform = field(default_factory=ImageTransform)
     video: VideoTransform = field(default_factory=VideoTransform)
     text: Tokenizer = field(default_factory=Tokenizer)
+
+    def __post_init__(self) -> None:
+        check_scale(self.scale)
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
         vision, other = _identify_pair(pair, MediaKind.TEXT)

@@ -30,6 +30,16 @@ class CropBox(NamedTuple):
     width: float
 
 
+def check_scale(scale: Range | None) -> None:
+    """Check the range of a crop's share of the area; None is allowed.
+
+    Raises:
+        ValueError: its ends are not in (0, 1], or not in order.
+    """
+    if scale is not None and not (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
+        raise ValueError(f"scale: expected two numbers in (0, 1], the lower one first, or None, got {scale}")
+
+
 def random_crop_box(
     rng: np.random.Generator, *, aspect: float, scale: Range = CROP_SCALE, ratio: Range = CROP_RATIO
 ) -> CropBox:

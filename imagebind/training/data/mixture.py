@@ -14,6 +14,7 @@ import numpy as np
 
 from imagebind.datasets.pairs import BrokenPair, PairSample
 from imagebind.modality import ModalityType
+from imagebind.training.checks import check_positive, check_whole
 
 SOURCES_BLOCK = 4096  # steps whose sources are drawn at once; resuming redraws all earlier blocks
 ORDER_STREAM, SOURCES_STREAM = range(2)  # spawn keys of the two random number streams
@@ -46,10 +47,7 @@ class PairSource:
     repeat: float = 1.0
 
     def __post_init__(self) -> None:
-        for option in ("weight", "repeat"):
-            value = getattr(self, option)
-            if not 0 < value < math.inf:
-                raise ValueError(f"{self.name}: {option}: expected a positive number, got {value}")
+        check_positive(**{f"{self.name}: {option}": getattr(self, option) for option in ("weight", "repeat")})
 
     @property
     def draws_per_epoch(self) -> int:
@@ -87,11 +85,10 @@ class PairMixture:
     ) -> None:
         if not sources:
             raise ValueError("mixture: expected at least one source, got none")
-        if batch_size < 1 or not 0 <= rank < world_size:
-            raise ValueError(
-                "mixture: expected batch_size >= 1 and 0 <= rank < world_size, got "
-                f"{batch_size}, {rank} and {world_size}"
-            )
+        check_whole(1, batch_size=batch_size)
+        check_whole(0, seed=seed)
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank: expected a number in [0, world_size = {world_size}), got {rank}")
         if batch_size % world_size:
             raise ValueError(
                 f"batch_size: expected a multiple of the number of ranks, {world_size}, got {batch_size}"
@@ -122,8 +119,7 @@ class PairMixture:
         The slices of all ranks, in order of rank, are the batch. Starting at step n redraws the sources of
         n / 4096 blocks, which takes about 15 ms for a million steps.
         """
-        if start_step < 0:
-            raise ValueError(f"start_step: expected 0 or more, got {start_step}")
+        check_whole(0, start_step=start_step)
         taken = np.zeros(len(self.sources), dtype=np.int64)  # batches of each source so far
         block, within = divmod(start_step, SOURCES_BLOCK)
         for earlier in range(block):

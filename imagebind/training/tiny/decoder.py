@@ -25,6 +25,7 @@ from imagebind.modality import ModalityType
 from imagebind.space import Space
 from imagebind.toyworld.rendered import RENDERER_VERSION, image_renderer
 from imagebind.toyworld.scene import World
+from imagebind.training.checks import check_not_negative, check_whole
 from imagebind.training.journal import Journal
 from imagebind.training.optimizer import Schedule
 from imagebind.training.recipe import RecipeError
@@ -80,10 +81,14 @@ def train_decoder(
         progress: called after each step.
 
     Raises:
+        ValueError: an option is negative, infinite or NaN, or there are no scenes or steps.
         RecipeError: the folder has the checkpoint of a run with other options.
         OSError: the folder cannot be written.
         CheckpointError: the small model's weights are missing from the installation.
     """
+    check_whole(0, seed=seed)
+    check_whole(1, scenes=scenes, steps=steps)
+    check_not_negative(noise=noise)
     output = Path(output)
     embedder = Embedder(imagebind_tiny(pretrained=True))
     space = Space.of(embedder, kinds=())

@@ -96,6 +96,12 @@ def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
         training.train_network(data, tmp_path, seed=1, steps=1)
 
 
+@pytest.mark.parametrize("option", [{"noise": float("nan")}, {"scenes": 0}, {"steps": 0}, {"seed": -1}])
+def test_an_invalid_option_is_refused_by_name(tmp_path, option):
+    with pytest.raises(ValueError, match=f"^{next(iter(option))}: expected"):
+        training.train_decoder(tmp_path, **option)
+
+
 def test_a_trained_decoder_has_a_memory_of_image_embeddings(folder, data):
     path = training.train_decoder(folder.parent, scenes=SCENES, steps=1)
     decoder = TinyDecoder.load(path)
