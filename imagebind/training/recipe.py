@@ -251,7 +251,7 @@ def _with_absolute_path(weights: Weights | OpenClipWeights) -> Weights | OpenCli
 
 def _where(path: Path, error: Exception) -> str:
     """Return the file, and the line of its innermost frame in the traceback."""
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename == str(path):  # it has no frame in the file
         return f"{path}:{error.lineno}"
     lines = [
         frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)

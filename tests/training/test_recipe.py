@@ -66,6 +66,14 @@ def test_files_without_a_recipe_are_refused(tmp_path):
         load_recipe(tmp_path / "other.py")
 
 
+def test_a_syntax_error_in_an_imported_module_names_the_import_and_the_module(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "imported_by_recipe.py").write_text("\n\n\n\nx = (")
+    (tmp_path / "r.py").write_text("import os\nimport imported_by_recipe\n")
+    with pytest.raises(RecipeError, match=r"r\.py:2: .*\(imported_by_recipe\.py, line 5\)"):
+        load_recipe(tmp_path / "r.py")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
