@@ -116,7 +116,7 @@ def read_trainer(checkpoint: Path, identity: dict[str, str]) -> dict[str, Any]:
     Raises:
         CheckpointError: it cannot be read, or belongs to another recipe; names the differences.
     """
-    trainer = _read(checkpoint / TRAINER_NAME)
+    trainer = read_saved(checkpoint / TRAINER_NAME)
     saved = trainer["recipe"]
     names = {name for name in {*saved, *identity} if saved.get(name) != identity.get(name)}
     if not names >= WEIGHTS_ENTRIES:  # one equal entry suffices: the project's folder may have moved
@@ -133,13 +133,18 @@ def restore_random(checkpoint: Path, *, seed: int, step: int) -> None:
     """Restore the RNG state of this rank; a rank that the checkpoint lacks is seeded again."""
     path = checkpoint / RANDOM_NAME.format(rank=rank())
     if path.is_file():
-        RandomState.from_state_dict(_read(path)).restore()
+        RandomState.from_state_dict(read_saved(path)).restore()
     else:
         logger.warning("%s has no RNG state of rank %d: the rank is seeded again", checkpoint, rank())
         seed_everything(seed, rank(), step)
 
 
-def _read(path: Path) -> Any:
+def read_saved(path: Path) -> Any:
+    """Return the object that `torch.save` wrote, on the CPU.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files raise errors of torch, pickle, zipfile and Python

@@ -19,6 +19,7 @@ from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.checkpoints.tensors import read_cached, write_cached
 from imagebind.datasets.pairs import generator
 from imagebind.embedder import Embedder
+from imagebind.errors import CheckpointError
 from imagebind.evaluation.toyworld import embed_pixels
 from imagebind.io.atomic import replacing
 from imagebind.modality import ModalityType
@@ -29,6 +30,7 @@ from imagebind.training.checks import check_not_negative, check_whole
 from imagebind.training.journal import Journal
 from imagebind.training.optimizer import Schedule
 from imagebind.training.recipe import RecipeError
+from imagebind.training.state import read_saved
 from imagebind.training.tiny.recipe import TRAIN_SEED
 
 SCENES = 6_000
@@ -84,7 +86,7 @@ def train_decoder(
         ValueError: an option is negative, infinite or NaN, or there are no scenes or steps.
         RecipeError: the folder has the checkpoint of a run with other options.
         OSError: the folder cannot be written.
-        CheckpointError: the small model's weights are missing from the installation.
+        CheckpointError: the checkpoint, or the small model's weights, cannot be read.
     """
     check_whole(0, seed=seed)
     check_whole(1, scenes=scenes, steps=steps)
@@ -112,6 +114,7 @@ def train_network(
 
     Raises:
         RecipeError: the checkpoint is of a run with other options.
+        CheckpointError: the checkpoint cannot be read, or is not of a decoder's training.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -197,10 +200,13 @@ def _resume(
 
     Raises:
         RecipeError: the checkpoint is of a run with other options.
+        CheckpointError: the checkpoint cannot be read, or is not of a decoder's training.
     """
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = read_saved(path)
+    if not isinstance(state, dict) or not state.keys() >= {"identity", "step", "network", "optimizer"}:
+        raise CheckpointError(f"{path}: expected a checkpoint of a decoder's training, got another file")
     if state["identity"] != dict(identity):
         raise RecipeError(
             f"{path}: expected a checkpoint of {dict(identity)}, got {state['identity']}; "

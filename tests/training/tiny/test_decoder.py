@@ -7,6 +7,7 @@ import torch
 from imagebind.applications.tiny_decoder import TinyDecoder
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
+from imagebind.errors import CheckpointError
 from imagebind.training.journal import read_log
 from imagebind.training.recipe import RecipeError
 from imagebind.training.tiny import decoder as training
@@ -94,6 +95,17 @@ def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
     training.train_network(data, tmp_path, seed=0, steps=1)
     with pytest.raises(RecipeError, match="use another output folder"):
         training.train_network(data, tmp_path, seed=1, steps=1)
+
+
+def test_a_damaged_or_foreign_checkpoint_is_an_error_that_names_its_file(data, tmp_path):
+    training.train_network(data, tmp_path, seed=0, steps=1)
+    path = tmp_path / training.CHECKPOINT_NAME
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt: cannot be read"):
+        training.train_network(data, tmp_path, seed=0, steps=1)
+    torch.save({"step": 1}, path)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt: expected a checkpoint of a decoder's"):
+        training.train_network(data, tmp_path, seed=0, steps=1)
 
 
 @pytest.mark.parametrize("option", [{"noise": float("nan")}, {"scenes": 0}, {"steps": 0}, {"seed": -1}])
