@@ -48,6 +48,8 @@ VISION = ModalityType.VISION.value
 EMBED_BATCH_SIZE = 64  # images per forward pass: 40 MB of pixels
 RECORDINGS = (ModalityType.AUDIO, ModalityType.IMU)  # modalities that share a time span with a video
 NO_SPAN = (math.nan, math.nan)
+# By digest in a cache: the inputs for which the cache was written if its digest differs.
+OTHER_INPUTS = {"pairs_sha256": "other pairs or another transform", "vision_sha256": "another vision tower"}
 
 logger = logging.getLogger(__name__)
 
@@ -241,8 +243,7 @@ def _read_cache(path: Path, digests: Mapping[str, Tensor]) -> tuple[Tensor, Tens
         return None
     for name, digest in digests.items():
         if not torch.equal(entries.get(name, torch.empty(0)), digest):
-            subject = name.partition("_")[0]
-            logger.warning("embedding vision again: %s was written for other %s", path, subject)
+            logger.warning("embedding vision again: %s was written for %s", path, OTHER_INPUTS[name])
             return None
     return entries["embeddings"], entries["spans"]
 

@@ -238,10 +238,10 @@ def with_other_heads(model: ImageBindModel) -> ImageBindModel:
         (lambda pairs, t, m: (pairs[::-1], t, m), "other pairs"),
         (
             lambda pairs, t, m: (pairs, replace(t, image=ImageTransform(size=SIDE, mean=(0, 0, 0))), m),
-            "pairs",
+            "other pairs or another transform",
         ),
-        (lambda pairs, t, m: (pairs, t, ImageBindModel(m.config)), "other vision"),
-        (lambda pairs, t, m: (pairs, t, with_other_heads(m)), "other vision"),
+        (lambda pairs, t, m: (pairs, t, ImageBindModel(m.config)), "another vision tower"),
+        (lambda pairs, t, m: (pairs, t, with_other_heads(m)), "another vision tower"),
     ],
 )
 def test_a_cache_of_other_inputs_is_replaced(model, thermal, tmp_path, batch_sizes, caplog, change, message):
