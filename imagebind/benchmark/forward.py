@@ -43,8 +43,8 @@ class Trial:
 
     model: ImageBindModel
     modality: ModalityType
-    inputs: Tensor  # as the preprocessor takes them
-    trunk_inputs: dict[str, Tensor]  # as the preprocessor returns them
+    inputs: Tensor  # as the stem takes them
+    trunk_inputs: dict[str, Tensor]  # as the stem returns them
     blocks: int  # of the trunk as configured
 
     @property
@@ -151,7 +151,7 @@ def flops(shape: tuple[int, ...], blocks: int, *, learned_key: bool) -> tuple[in
 
 
 def example_input(config: ImageBindConfig, modality: ModalityType, batch: int) -> Tensor:
-    """Return random input for a modality's preprocessor; text has its full length."""
+    """Return random input for a modality's stem; text has its full length."""
     generator = torch.Generator().manual_seed(0)
     if modality is ModalityType.TEXT:
         assert config.text is not None

@@ -63,7 +63,7 @@ def with_modality(
 
 
 def modules_of(model: ImageBindModel, modality: str) -> tuple[nn.Module, ...]:
-    """Return the four modules of a modality: preprocessor, trunk, head and postprocessor."""
+    """Return the four modules of a modality: stem, trunk, head and postprocessor."""
     return tuple(getattr(model, part)[modality] for part in MODULE_DICTS)
 
 

@@ -35,7 +35,7 @@ LOGIT_SCALES = {
 class ModalityModules(NamedTuple):
     """The four modules of one modality."""
 
-    preprocessor: nn.Module
+    stem: nn.Module
     trunk: nn.Module
     head: nn.Module
     postprocessor: nn.Module
@@ -53,18 +53,16 @@ def build_modality(modality: ModalityType, sizes: TrunkConfig, embed_dim: int) -
         case ModalityType.TEXT, TextConfig():
             return _build_text(sizes, embed_dim)
         case ModalityType.AUDIO, AudioConfig():
-            return _build_image_aligned(modality, _audio_preprocessor(sizes), sizes, embed_dim)
+            return _build_image_aligned(modality, _audio_stem(sizes), sizes, embed_dim)
         case ModalityType.DEPTH, OneChannelConfig():
-            return _build_image_aligned(
-                modality, _image_preprocessor(sizes, "depth", "depth_stem"), sizes, embed_dim
-            )
+            return _build_image_aligned(modality, _image_stem(sizes, "depth", "depth_stem"), sizes, embed_dim)
         case ModalityType.THERMAL, OneChannelConfig():
             return _build_image_aligned(
-                modality, _image_preprocessor(sizes, "thermal", "rgbt_stem"), sizes, embed_dim
+                modality, _image_stem(sizes, "thermal", "rgbt_stem"), sizes, embed_dim
             )
         case ModalityType.IMU, ImuConfig():
             return _build_image_aligned(
-                modality, _imu_preprocessor(sizes), sizes, embed_dim, head_dropout=sizes.head_dropout
+                modality, _imu_stem(sizes), sizes, embed_dim, head_dropout=sizes.head_dropout
             )
     raise TypeError(f"{modality} trunk: expected this modality's config, got {type(sizes).__name__}")
 
@@ -83,24 +81,22 @@ def build_bound(
     """
     match sizes:
         case OneChannelConfig() | MultiChannelConfig():
-            preprocessor = _image_preprocessor(sizes, name, f"{name}_stem")
+            stem = _image_stem(sizes, name, f"{name}_stem")
         case AudioConfig():
-            preprocessor = _audio_preprocessor(sizes, name)
+            stem = _audio_stem(sizes, name)
         case ImuConfig():
-            preprocessor = _imu_preprocessor(sizes)
+            stem = _imu_stem(sizes)
         case _:
             raise TypeError(
                 f"{name}: expected OneChannelConfig, MultiChannelConfig, AudioConfig or ImuConfig, "
                 f"got {type(sizes).__name__}"
             )
     dropout = sizes.head_dropout if isinstance(sizes, ImuConfig) else 0.0
-    return _build_image_aligned(
-        name, preprocessor, sizes, embed_dim, head_dropout=dropout, logit_scale=logit_scale
-    )
+    return _build_image_aligned(name, stem, sizes, embed_dim, head_dropout=dropout, logit_scale=logit_scale)
 
 
 def _build_vision(sizes: VisionConfig, embed_dim: int) -> ModalityModules:
-    preprocessor = VisionPreprocessor(
+    stem = VisionPreprocessor(
         sizes.embed_dim, image_size=sizes.image_size, patch_size=sizes.patch_size, frames=sizes.frames
     )
     trunk = Trunk(
@@ -112,13 +108,11 @@ def _build_vision(sizes: VisionConfig, embed_dim: int) -> ModalityModules:
         norm_eps=sizes.norm_eps,
     )
     head = class_token_head(sizes.embed_dim, embed_dim, norm_eps=sizes.norm_eps)
-    return ModalityModules(preprocessor, trunk, head, postprocessor(None))
+    return ModalityModules(stem, trunk, head, postprocessor(None))
 
 
 def _build_text(sizes: TextConfig, embed_dim: int) -> ModalityModules:
-    preprocessor = TextPreprocessor(
-        sizes.embed_dim, context_length=sizes.context_length, vocab_size=sizes.vocab_size
-    )
+    stem = TextPreprocessor(sizes.embed_dim, context_length=sizes.context_length, vocab_size=sizes.vocab_size)
     trunk = Trunk(
         sizes.embed_dim,
         sizes.num_blocks,
@@ -127,14 +121,12 @@ def _build_text(sizes: TextConfig, embed_dim: int) -> ModalityModules:
         norm_eps=sizes.norm_eps,
     )
     scale = postprocessor(TEXT_LOGIT_SCALE, learnable=True)
-    return ModalityModules(
-        preprocessor, trunk, TextHead(sizes.embed_dim, embed_dim, norm_eps=sizes.norm_eps), scale
-    )
+    return ModalityModules(stem, trunk, TextHead(sizes.embed_dim, embed_dim, norm_eps=sizes.norm_eps), scale)
 
 
 def _build_image_aligned(
     modality: ModalityType | BoundModality,
-    preprocessor: nn.Module,
+    stem: nn.Module,
     sizes: AudioConfig | OneChannelConfig | MultiChannelConfig | ImuConfig,
     embed_dim: int,
     *,
@@ -151,10 +143,10 @@ def _build_image_aligned(
     )
     head = class_token_head(sizes.embed_dim, embed_dim, dropout=head_dropout)
     scale = LOGIT_SCALES[ModalityType(modality)] if logit_scale is None else logit_scale
-    return ModalityModules(preprocessor, trunk, head, postprocessor(scale))
+    return ModalityModules(stem, trunk, head, postprocessor(scale))
 
 
-def _audio_preprocessor(sizes: AudioConfig, name: str = "audio") -> nn.Module:
+def _audio_stem(sizes: AudioConfig, name: str = "audio") -> nn.Module:
     return PatchPreprocessor(
         sizes.embed_dim,
         name=name,
@@ -165,7 +157,7 @@ def _audio_preprocessor(sizes: AudioConfig, name: str = "audio") -> nn.Module:
     )
 
 
-def _image_preprocessor(sizes: OneChannelConfig | MultiChannelConfig, name: str, stem_name: str) -> nn.Module:
+def _image_stem(sizes: OneChannelConfig | MultiChannelConfig, name: str, stem_name: str) -> nn.Module:
     return PatchPreprocessor(
         sizes.embed_dim,
         name=name,
@@ -177,5 +169,5 @@ def _image_preprocessor(sizes: OneChannelConfig | MultiChannelConfig, name: str,
     )
 
 
-def _imu_preprocessor(sizes: ImuConfig) -> nn.Module:
+def _imu_stem(sizes: ImuConfig) -> nn.Module:
     return ImuPreprocessor(sizes.embed_dim, channels=sizes.channels, steps=sizes.steps, window=sizes.window)

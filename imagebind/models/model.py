@@ -1,4 +1,4 @@
-"""The model: a preprocessor, trunk, head and postprocessor for each modality, into one embedding space.
+"""The model: a stem, trunk, head and postprocessor for each modality, into one embedding space.
 
 The module tree is that of the released checkpoint, so a strict `load_state_dict(torch.load(path))` works.
 """
@@ -15,7 +15,7 @@ from imagebind import config as configs
 from imagebind.config import ImageBindConfig
 from imagebind.modality import ModalityType
 from imagebind.models.builders import build_modality
-from imagebind.models.stems import PreprocessorOutput
+from imagebind.models.stems import StemOutput
 from imagebind.models.transformer import Trunk
 
 torch.serialization.add_safe_globals([ModalityType])  # it is the key of saved dicts of embeddings
@@ -85,7 +85,7 @@ class ImageBindModel(nn.Module):
         with torch.device("meta"), _SkipInitialisation():
             for modality in selected:
                 parts = build_modality(modality, self.config.trunk(modality), self.config.embed_dim)
-                self.modality_preprocessors[modality.value] = parts.preprocessor
+                self.modality_preprocessors[modality.value] = parts.stem
                 self.modality_trunks[modality.value] = parts.trunk
                 self.modality_heads[modality.value] = parts.head
                 self.modality_postprocessors[modality.value] = parts.postprocessor
@@ -134,15 +134,15 @@ class ImageBindModel(nn.Module):
         return self._run_trunk(modality, inputs)[0]
 
     def _run_trunk(self, modality: str, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the tokens after the trunk and the preprocessor's keyword arguments for the head."""
+        """Return the tokens after the trunk, and the stem's keyword arguments for the head."""
         if modality not in self.modality_trunks:
             raise KeyError(
                 f"modality: expected one of {', '.join(self.modalities)}, got {modality}; "
                 f"build the model with modalities=[..., {str(modality)!r}]"
             )
-        prepared: PreprocessorOutput | Tensor = self.modality_preprocessors[modality](inputs)
+        prepared: StemOutput | Tensor = self.modality_preprocessors[modality](inputs)
         trunk = self.modality_trunks[modality]
-        if isinstance(prepared, Tensor):  # a preprocessor written by users may return tokens alone
+        if isinstance(prepared, Tensor):  # a stem written by users may return tokens alone
             return trunk(prepared), {}
         return trunk(**prepared["trunk"]), prepared["head"]
 

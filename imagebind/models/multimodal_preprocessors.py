@@ -1,4 +1,4 @@
-"""The original project's names for preprocessors and their layers, for code that imports them.
+"""The original project's names for stems and their layers, for code that imports them.
 
 `isinstance` accepts the layers' names for objects of this package. Calling one raises a `TypeError` that
 names the replacement. `SimpleTokenizer` is a class that can be built.
@@ -58,19 +58,19 @@ class RGBDTPreprocessor(
     instead="build imagebind.models.stems.VisionPreprocessor(embed_dim, image_size=…, patch_size=…, "
     "frames=…) for vision, or PatchPreprocessor for depth",
 ):
-    """The original project's name for the preprocessors of vision, depth, thermal and audio."""
+    """The original project's name for the stems of vision, depth, thermal and audio."""
 
 
 class AudioPreprocessor(
     metaclass=OriginalName, ours=(stems.PatchPreprocessor,), name="audio", instead=_BUILD_PATCHES
 ):
-    """The original project's name for the preprocessor of audio."""
+    """The original project's name for the stem of audio."""
 
 
 class ThermalPreprocessor(
     metaclass=OriginalName, ours=(stems.PatchPreprocessor,), name="thermal", instead=_BUILD_PATCHES
 ):
-    """The original project's name for the preprocessor of thermal."""
+    """The original project's name for the stem of thermal."""
 
 
 class TextPreprocessor(
@@ -78,7 +78,7 @@ class TextPreprocessor(
     ours=(stems.TextPreprocessor,),
     instead="build imagebind.models.stems.TextPreprocessor(embed_dim, context_length=…, vocab_size=…)",
 ):
-    """The original project's name for the preprocessor of text."""
+    """The original project's name for the stem of text."""
 
 
 class IMUPreprocessor(
@@ -86,7 +86,7 @@ class IMUPreprocessor(
     ours=(stems.ImuPreprocessor,),
     instead="build imagebind.models.stems.ImuPreprocessor(embed_dim, channels=…, steps=…, window=…)",
 ):
-    """The original project's name for the preprocessor of IMU."""
+    """The original project's name for the stem of IMU."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,11 @@
-"""Preprocessors turn tensors into tokens with position embeddings and, except for text, a class token.
+"""Stems turn tensors into tokens with position embeddings and, except for text, a class token.
 
-The names of the inner modules are those of the released checkpoint, odd ones included: `rgbt_stem` is also
-the stem of audio and thermal, and the only convolution of the vision stem is `proj.1`.
+Names follow the released checkpoint. It calls a stem a preprocessor, and the projection of patches in it a
+stem: the stem of vision is a `VisionPreprocessor`, and its `rgbt_stem` is a `VideoStem`. Odd names are kept:
+audio and thermal have an `rgbt_stem` too, and the only convolution of vision's is `proj.1`.
 
-A preprocessor takes its tensor by position or by the modality's name, and returns keyword arguments for
-the trunk and for the head: {"trunk": {"tokens": (b, l, d)}, "head": {}}; see `PreprocessorOutput`.
+A stem takes its tensor by position or by the modality's name, and returns keyword arguments for the trunk and
+for the head: {"trunk": {"tokens": (b, l, d)}, "head": {}}; see `StemOutput`.
 """
 
 import math
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PreprocessorOutput = dict[str, dict[str, Tensor]]  # keyword arguments of "trunk" and of "head"
+StemOutput = dict[str, dict[str, Tensor]]  # keyword arguments of "trunk" and of "head"
 
 
 class PositionTable(nn.Module):
@@ -148,7 +149,7 @@ class VisionPreprocessor(nn.Module):
     def reset_parameters(self) -> None:
         _init_class_token(self.cls_token)
 
-    def forward(self, vision: Tensor) -> PreprocessorOutput:
+    def forward(self, vision: Tensor) -> StemOutput:
         frames = vision.shape[2] if vision.ndim == 5 else 1
         steps = 1 if frames == 1 else frames // self.frames
         stretch = math.isqrt(steps)
@@ -197,7 +198,7 @@ class PatchPreprocessor(nn.Module):
     def reset_parameters(self) -> None:
         _init_class_token(self.cls_token)
 
-    def forward(self, images: Tensor | None = None, **named: Tensor) -> PreprocessorOutput:
+    def forward(self, images: Tensor | None = None, **named: Tensor) -> StemOutput:
         """Take the tensor as `images` or by the modality's name, such as `audio=`."""
         if images is None and set(named) == {self.name}:
             images = named[self.name]
@@ -240,7 +241,7 @@ class ImuPreprocessor(nn.Module):
         _init_class_token(self.cls_token)
         nn.init.normal_(self.pos_embed, std=self.pos_embed.shape[-1] ** -0.5)
 
-    def forward(self, imu: Tensor) -> PreprocessorOutput:
+    def forward(self, imu: Tensor) -> StemOutput:
         if imu.ndim != 3 or tuple(imu.shape[1:]) != self.sample_shape:
             channels, steps = self.sample_shape
             raise ValueError(f"imu: expected (b, {channels}, {steps}), got {tuple(imu.shape)}")
@@ -268,7 +269,7 @@ class TextPreprocessor(nn.Module):
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         self.mask.fill_(float("-inf")).triu_(1)
 
-    def forward(self, text: Tensor) -> PreprocessorOutput:
+    def forward(self, text: Tensor) -> StemOutput:
         if text.ndim != 2 or text.shape[1] > self.context_length or text.is_floating_point():
             raise ValueError(
                 f"text: expected token ids (b, up to {self.context_length}), "
@@ -294,7 +295,7 @@ def _with_class_token(tokens: Tensor, cls_token: Tensor) -> Tensor:
     return torch.cat([first, tokens], dim=1)  # (b, l, d) -> (b, 1 + l, d)
 
 
-def _tokens(patches: Tensor, cls_token: Tensor, positions: Tensor) -> PreprocessorOutput:
+def _tokens(patches: Tensor, cls_token: Tensor, positions: Tensor) -> StemOutput:
     tokens = patches.flatten(2).transpose(1, 2)  # (b, d, [t,] h, w) -> (b, [t·]h·w, d)
     return {"trunk": {"tokens": _with_class_token(tokens, cls_token) + positions}, "head": {}}
 
