@@ -32,7 +32,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from imagebind.batching import begin_worker
-from imagebind.checkpoints.formats import modality_of, read_weights, write_weights
+from imagebind.checkpoints.formats import (
+    SAFETENSORS_SUFFIX,
+    TORCH_SUFFIXES,
+    modality_of,
+    read_weights,
+    write_weights,
+)
 from imagebind.datasets.pairs import BrokenPair, LazyPairs, Pair, PairDataset, PairSample, PairTransform
 from imagebind.errors import CheckpointError
 from imagebind.intake.requests import identify
@@ -103,7 +109,7 @@ def embed_vision(
     Args:
         num_workers: reader processes; 0 reads in this process.
         device: the device to which the model is moved; by default it is not moved.
-        cache: a `.safetensors` file for the embeddings. It is used if it was written for the same pairs
+        cache: a `.safetensors`, `.pth` or `.pt` file for the embeddings. It is used if it was written for the same pairs
             (names, paths, spans, offsets), transform and vision tower; broken pairs are tried again. The
             contents of the media files are not compared.
 
@@ -111,6 +117,7 @@ def embed_vision(
         ValueError: the pairs have several modalities, the model has no vision trunk, or the suffix of `cache`
             is not supported.
         CheckpointError: the cache cannot be written.
+        OSError: the folder of the cache cannot be created.
     """
     if VISION not in model.modalities:
         raise ValueError(f"model: expected a vision trunk, got {', '.join(model.modalities)}")
@@ -125,12 +132,14 @@ def embed_vision(
         fill_missing(embeddings, spans)
         return EmbeddedPairs(pairs, embeddings, spans)
     path = Path(cache)
+    if path.suffix not in (SAFETENSORS_SUFFIX, *TORCH_SUFFIXES):  # before the pairs are embedded
+        raise ValueError(f"cache: expected a .safetensors, .pth or .pt file, got {path}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     digests = {"pairs_sha256": _digest_pairs(pairs, transform), "vision_sha256": _digest_vision(model)}
     cached = _read_cache(path, digests)
     if cached is not None:
         embeddings, spans = cached
     if fill_missing(embeddings, spans):
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_weights({"embeddings": embeddings, "spans": spans, **digests}, path)
     return EmbeddedPairs(pairs, embeddings, spans)
 

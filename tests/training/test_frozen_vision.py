@@ -255,6 +255,12 @@ def test_a_cache_of_other_inputs_is_replaced(model, thermal, tmp_path, batch_siz
     assert all(torch.equal(one.vision, two.vision) for one, two in zip(made, fresh, strict=True))
 
 
+def test_a_cache_with_an_unknown_suffix_is_refused_before_anything_is_embedded(model, thermal, batch_sizes):
+    with pytest.raises(ValueError, match=r"cache: expected a \.safetensors, \.pth or \.pt file, got v\.npz"):
+        embed_vision(thermal, IMAGES, model, cache="v.npz")
+    assert batch_sizes == []
+
+
 def test_augmentation_and_trainable_trunks_leave_a_cache_valid(model, thermal, tmp_path, batch_sizes):
     path = tmp_path / "vision.safetensors"
     embed_vision(thermal, IMAGES, model, cache=path)

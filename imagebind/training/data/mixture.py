@@ -47,6 +47,7 @@ class PairSource:
     repeat: float = 1.0
 
     def __post_init__(self) -> None:
+        check_whole(1, **{f"{self.name}: number of pairs": len(self.dataset)})
         check_positive(**{f"{self.name}: {option}": getattr(self, option) for option in ("weight", "repeat")})
 
     @property

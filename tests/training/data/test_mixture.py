@@ -125,6 +125,7 @@ def test_an_epoch_of_a_mixture_is_that_of_its_longest_source():
             r"rank: expected a number in \[0, world_size = 2\), got 2",
         ),
         (lambda: PairMixture([source(4), source(5)], 4, seed=0), "a different name for each"),
+        (lambda: source(0), "a: number of pairs: expected a whole number of at least 1, got 0"),
         (lambda: source(4, weight=0), "a: weight: expected a positive, finite number, got 0"),
         (lambda: source(4, repeat=float("nan")), "a: repeat: expected a positive, finite number, got nan"),
         (lambda: next(PairMixture([source(4)], 4, seed=0).batches(-1)), "start_step: expected a whole"),
