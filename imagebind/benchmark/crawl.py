@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from imagebind.benchmark.report import Row
+from imagebind.benchmark.report import MEGABYTE, Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import in_fresh_process, seconds
 from imagebind.checkpoints.factory import imagebind_tiny
@@ -68,7 +68,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         peak / fifth_peak,
         target=TARGET_MEMORY_GROWTH,
         at_most=True,
-        detail=f"{peak / 2**20:,.0f} against {fifth_peak / 2**20:,.0f} MB, including the imports",
+        detail=f"{peak / MEGABYTE:,.0f} against {fifth_peak / MEGABYTE:,.0f} MB, including the imports",
     )
     times = [seconds(lambda: _search(folder / "0.lance")) for _ in range(NUM_SEARCHES)]
     yield _row(

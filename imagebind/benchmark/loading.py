@@ -116,12 +116,12 @@ def _require_space(needed: int, folder: Path, *, files: int) -> None:
     disk, memory = 1.1 * files * needed, 1.3 * needed
     if free_disk < disk:
         raise ImageBindError(
-            f"{folder}: expected {disk / GIGABYTE:.1f} GB of free disk space for new weights, got "
+            f"{folder}: expected {disk / GIGABYTE:.1f} GB of free disk space for weights, got "
             f"{free_disk / GIGABYTE:.1f}; set TMPDIR to another folder, or use --weights or --size small"
         )
     if free_memory < memory:
         raise ImageBindError(
-            f"expected {memory / GIGABYTE:.1f} GB of free memory, got {free_memory / GIGABYTE:.1f}; "
+            f"memory: expected {memory / GIGABYTE:.1f} GB free, got {free_memory / GIGABYTE:.1f}; "
             "use --size small"
         )
 

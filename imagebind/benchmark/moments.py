@@ -13,7 +13,7 @@ from typing import Any
 from imagebind.applications.streams import HOP_SECONDS, WINDOW_SECONDS, embed_recording
 from imagebind.benchmark.crawl import world_embedder
 from imagebind.benchmark.images import write_video
-from imagebind.benchmark.report import Row
+from imagebind.benchmark.report import MEGABYTE, Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import by_turns, in_fresh_process, ratios
 from imagebind.embedder import Embedder
@@ -57,7 +57,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         unit="of the shorter's",
         target=TARGET_MEMORY_GROWTH,
         at_most=True,
-        detail=f"{long_peak / 2**20:,.0f} against {short_peak / 2**20:,.0f} MB, including the imports",
+        detail=f"{long_peak / MEGABYTE:,.0f} against {short_peak / MEGABYTE:,.0f} MB, including the imports",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-GIGABYTE = 1e9
+GIGABYTE, MEGABYTE = 1e9, 1e6
 CPU_INFO = Path("/proc/cpuinfo")  # Linux
 
 
@@ -23,7 +23,7 @@ class Row:
     unit: str
     target: float | None = None
     at_most: bool = False
-    detail: str = ""  # the measurements from which the value is computed
+    detail: str = ""  # the measurements behind the value, or the reason why it is missing
 
     @property
     def met(self) -> bool | None:

@@ -32,7 +32,7 @@ from imagebind.toyworld import World, caption
 
 SECTION = "search"
 EMBED_DIM = 1024
-CAPTION_VECTORS = 8192  # captions, equal ones included; the vectors are mixtures of their embeddings
+NUM_CAPTIONS = 8192  # equal ones included; the vectors are mixtures of their embeddings
 MIXED_NEIGHBOURS = 32
 NOISE_LENGTH = 0.5  # relative to the vector before
 INSERTED_BATCH = 20_000
@@ -72,7 +72,7 @@ def make_cloud() -> Cloud:
     world = World(seed=0)
     texts = {
         caption(world.scene(number), generator(0, 0, number), still=number % 2 == 0)
-        for number in range(CAPTION_VECTORS)
+        for number in range(NUM_CAPTIONS)
     }
     seeds = embedder.encode(sorted(texts))  # (n, d)
     cosines = seeds @ seeds.T
@@ -101,7 +101,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         stored = f"{count:,} vectors of {EMBED_DIM}"
         has_targets = count == MILLION
         method = "approximate" if is_approximate_worthwhile(count) else "exact"
-        growth = "" if before is None else f", {p50 / before:.2f} x that of a tenth"
+        growth = "" if before is None else f"; {p50 / before:.2f} x the p50 of a tenth of the vectors"
         target = TARGET_BUILD_SECONDS if has_targets else None
         yield _row(f"{stored}: ready for search after", build, "s", target, at_most=True)
         yield _row(
@@ -118,7 +118,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
             "ms",
             TARGET_P50_MS if has_targets else None,
             at_most=True,
-            detail=f"{method}; exact {exact_ms:,.0f} ms, {exact_ms / p50:.1f} x{growth}",
+            detail=f"{method}; exact {exact_ms:,.0f} ms, {exact_ms / p50:.1f} x as long{growth}",
         )
         yield _row(f"{stored}: a search, p95", p95, "ms")
         before = p50

@@ -95,6 +95,7 @@ def _rows(size: Size, folder: Path, dataset: Pairs, trials: dict[Trial, int]) ->
     before = _linear_seconds(trials)
     timed = _steps(start_run(recipe, None), dataset, size)
     linear = (before + _linear_seconds(trials)) / 2
+    read = "WAV files" if cached else "video and WAV files"
     name = f"audio and frozen vision{' embedded beforehand' if cached else ''}, float32, batch {size.batch}"
     step = median(timed.working)
     yield Row(
@@ -113,7 +114,7 @@ def _rows(size: Size, folder: Path, dataset: Pairs, trials: dict[Trial, int]) ->
     )
     yield Row(
         section=SECTION,
-        name=f"{name}: share of the time not spent waiting for data from video and WAV files",
+        name=f"{name}: share of the time not spent waiting for data from {read}",
         value=timed.busy,
         unit="",
         target=TARGET_BUSY_SHARE,

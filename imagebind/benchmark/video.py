@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from imagebind.benchmark.images import write_video
-from imagebind.benchmark.report import Row
+from imagebind.benchmark.report import MEGABYTE, Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import by_turns, in_fresh_process, ratios
 from imagebind.media.clips import clip_spans
@@ -21,7 +21,6 @@ from imagebind.transforms.video import VideoTransform, probe_video, spatial_crop
 SECTION = "video"
 TARGET_SPEEDUP = 1.5  # relative to converting all frames
 TARGET_MEMORY_SHARE = 0.2  # of the memory for converting all frames
-MEGABYTE = 1e6
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:

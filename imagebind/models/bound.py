@@ -34,7 +34,7 @@ def with_modality(
         sizes: a `OneChannelConfig` for square images of one channel, a `MultiChannelConfig` for square images
             of several, an `AudioConfig` for maps of two axes, such as spectrograms, or an `ImuConfig` for
             several channels of samples.
-        logit_scale: fixed scale of its embeddings in `forward`, 1 / temperature.
+        logit_scale: fixed scale of its embeddings in `forward`, 1 / temperature; above 100 it acts as 100.
         device: the device of the new modules, by default that of the model; on "meta" they have no weights.
 
     Raises:

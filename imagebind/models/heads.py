@@ -56,7 +56,7 @@ class UnitLength(nn.Module):
 
 
 class LogitScale(nn.Module):
-    """Multiply by a fixed or learned scale, stored as its logarithm: (b, e) -> (b, e)."""
+    """Multiply by a fixed or learned scale of at most 100, stored as its logarithm: (b, e) -> (b, e)."""
 
     log_logit_scale: Tensor
 

@@ -34,7 +34,7 @@ EMBEDDING_NDIM = 2  # (b, e); images and clips have more
 
 
 def start_model(recipe: Recipe, checkpoint: Path | None) -> "tuple[ImageBindModel, PeftModel | None]":
-    """Return the model with its initial or its checkpoint's weights, and peft's model with LoRA.
+    """Return the model with its initial or its checkpoint's weights, and with LoRA peft's model, else None.
 
     Raises:
         CheckpointError: weights cannot be read, or do not fit this model.

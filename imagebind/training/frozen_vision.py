@@ -109,9 +109,9 @@ def embed_vision(
     Args:
         num_workers: reader processes; 0 reads in this process.
         device: the device to which the model is moved; by default it is not moved.
-        cache: a `.safetensors`, `.pth` or `.pt` file for the embeddings. It is used if it was written for the same pairs
-            (names, paths, spans, offsets), transform and vision tower; broken pairs are tried again. The
-            contents of the media files are not compared.
+        cache: a `.safetensors`, `.pth` or `.pt` file for the embeddings. It is used if it was written for the
+            same pairs (names, paths, spans, offsets), transform and vision tower; broken pairs are tried
+            again. The contents of the media files are not compared.
 
     Raises:
         ValueError: the pairs have several modalities, the model has no vision trunk, or the suffix of `cache`

@@ -64,6 +64,7 @@ def train(recipe: Recipe, *, progress: Progress | None = None) -> TrainResult:
             recipe or another number of pairs.
         TooManyBrokenPairsError: more pairs are broken than the recipe allows, or all replacements of a pair.
         DivergedError: the loss or the gradient is not finite; the last checkpoint is from before.
+        OSError: the log cannot be written.
     """
     check_trackers(recipe.trackers)
     output = Path(recipe.output)

@@ -6,12 +6,12 @@ A recipe file is Python that defines `recipe = Recipe(...)`; `imagebind train re
 import os
 import runpy
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from imagebind.config import ImageBindConfig
+from imagebind.config import MAX_LOGIT_SCALE, ImageBindConfig
 from imagebind.errors import ImageBindError
 from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
@@ -23,7 +23,7 @@ from imagebind.training.optimizer import AdamW, Schedule
 from imagebind.training.tuning import Everything, Learns, trainable_modalities
 
 RECIPE_NAME = "recipe"  # the variable that a recipe file defines
-MIN_LEARNED_TEMPERATURE = 0.01  # the loss never learns a lower one; see imagebind.losses
+MIN_LEARNED_TEMPERATURE = 1 / MAX_LOGIT_SCALE  # the loss never learns a lower one; see imagebind.losses
 
 Evaluation = Callable[[ImageBindModel], Mapping[str, float]]
 Precision = Literal["float32", "bfloat16"]
@@ -182,7 +182,7 @@ class Recipe:
         if isinstance(self.model, ImageBindConfig):
             self.check_modalities(map(str, self.model.modalities))
 
-    def check_modalities(self, modalities: Any) -> None:
+    def check_modalities(self, modalities: Iterable[str]) -> None:
         """Check the pairs against the modalities of a model.
 
         Raises:

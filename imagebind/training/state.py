@@ -130,7 +130,11 @@ def read_trainer(checkpoint: Path, identity: dict[str, str]) -> dict[str, Any]:
 
 
 def restore_random(checkpoint: Path, *, seed: int, step: int) -> None:
-    """Restore the RNG state of this rank; a rank that the checkpoint lacks is seeded again."""
+    """Restore the RNG state of this rank; a rank that the checkpoint lacks is seeded again.
+
+    Raises:
+        CheckpointError: the state cannot be read.
+    """
     path = checkpoint / RANDOM_NAME.format(rank=rank())
     if path.is_file():
         RandomState.from_state_dict(read_saved(path)).restore()

@@ -94,8 +94,8 @@ class AlignedImages:
     Args:
         scale: the range of the crop's share of the area; None is the centre square of inference.
         flip, erasing: their probabilities.
-        magnitude, magnitude_std: mean and standard deviation of RandAugment's strength, out of 10; a
-            `magnitude` of None is off.
+        magnitude, magnitude_std: mean and standard deviation of RandAugment's strength, out of 10; None
+            as `magnitude` turns RandAugment off.
         jitter: the largest change of brightness, contrast and saturation.
         aligned: whether both share crop and flip; in the paper, SUN-D's accuracy is 11 points lower without.
         image, depth, thermal: the transforms of inference; set them for other sizes and presets.
@@ -124,7 +124,8 @@ class AlignedImages:
         shared = self.plain() if is_embedding(pair.vision) else self
         crop = SharedCrop(rng, scale=shared.scale, flip=shared.flip)
         other_crop = crop if self.aligned else SharedCrop(rng, scale=self.scale, flip=self.flip)
-        base = self.depth if _check_media_type(other, MediaKind.DEPTH, MediaKind.THERMAL) else self.thermal
+        _check_media_type(other, MediaKind.DEPTH, MediaKind.THERMAL)
+        base = self.depth if other.kind is MediaKind.DEPTH else self.thermal
         image = self._vision(pair, crop, rng)  # (3, size, size); first, as it sets the crop's aspect ratio
         frame = prepare(other, replace(base, crop=other_crop.crop_image)).views[0]  # (1, size, size)
         return PairSample(image, frame, pair.modality)
@@ -296,13 +297,8 @@ def _identify_pair(pair: Pair, kind: MediaKind) -> tuple[Request, Request]:
     return vision, other
 
 
-def _check_media_type(other: Request, first: MediaKind, *more: MediaKind) -> bool:
-    """Whether an item has the first media type.
-
-    Raises:
-        MediaError: it has none of the given media types.
-    """
-    if other.kind not in (first, *more):
-        kinds = " or ".join((first, *more))
-        raise MediaError(other.name, got=str(other.kind), expected=kinds, hint="see pair_transform")
-    return other.kind is first
+def _check_media_type(other: Request, *kinds: MediaKind) -> None:
+    if other.kind not in kinds:
+        raise MediaError(
+            other.name, got=str(other.kind), expected=" or ".join(kinds), hint="see pair_transform"
+        )

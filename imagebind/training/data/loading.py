@@ -90,7 +90,7 @@ class BrokenTally:
     def report(self) -> list[str]:
         """Return a line for each source with broken pairs."""
         return [
-            f"{name}: {tally.broken:,} of {tally.read:,} pairs broken ({len(tally.errors):,} named)"
+            f"{name}: {tally.broken:,} of {tally.read:,} pairs broken ({len(tally.errors):,} in the log)"
             for name, tally in self.sources.items()
             if tally.broken
         ]
@@ -142,6 +142,9 @@ class PairLoader:
         """Yield batches in chunks of `chunk_size` pairs, the last maybe smaller; None is a single chunk.
 
         The workers share each batch, and together read at least one batch ahead (see `prefetch_factor`).
+
+        Raises:
+            TooManyBrokenPairsError: as `batches`.
         """
         size = self.mixture.batch_size // self.mixture.world_size
         sizes = [min(chunk_size or size, size - start) for start in range(0, size, chunk_size or size)]

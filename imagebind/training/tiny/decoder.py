@@ -5,7 +5,7 @@ interrupted run resumes from its checkpoint.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from imagebind.toyworld.rendered import RENDERER_VERSION, image_renderer
 from imagebind.toyworld.scene import World
 from imagebind.training.checks import check_not_negative, check_whole
 from imagebind.training.journal import Journal
-from imagebind.training.optimizer import Schedule
+from imagebind.training.loop import Progress
+from imagebind.training.optimizer import Schedule, set_learning_rate
 from imagebind.training.recipe import RecipeError
 from imagebind.training.state import read_saved
 from imagebind.training.tiny.recipe import TRAIN_SEED
@@ -45,7 +46,6 @@ STEPS_PER_CHECKPOINT = 250
 STEPS_PER_LINE = 50  # steps per line of the log
 
 CHECKPOINT_NAME, DECODER_NAME, IMAGES_NAME = "checkpoint.pt", "decoder.safetensors", "images"
-Progress = Callable[[int, int, float], None]  # step, steps in total, loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +126,7 @@ def train_network(
     journal = Journal(output, (), start_step=start)
     try:
         for step in range(start + 1, steps + 1):
-            for group in optimizer.param_groups:
-                group["lr"] = LR * schedule.factor(step - 1)
+            set_learning_rate(optimizer, LR * schedule.factor(step - 1))
             rng = generator(seed, step, 0)
             chosen = torch.from_numpy(rng.integers(len(data.images), size=BATCH_SIZE))
             decoded = network(with_noise(data.embeddings[chosen], noise, rng), data.poses[chosen])

@@ -15,7 +15,7 @@ from imagebind.modality import MediaKind, ModalityType
 from imagebind.toyworld.captions import MIXED, SHAPE_FIRST, caption
 from imagebind.toyworld.rendered import Rendered
 from imagebind.toyworld.scene import Scene
-from imagebind.training.data.augment import mask_frequencies
+from imagebind.training.data.windows import mask_frequencies
 from imagebind.transforms.text import Tokenizer
 
 FLIP_PROBABILITY = 0.5

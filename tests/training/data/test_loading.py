@@ -85,7 +85,7 @@ def test_broken_pairs_are_counted_and_named_by_source(two_modalities, caplog):
     assert tally.read - tally.broken == len(drawn)
     assert tally.broken >= sum(index in (3, 11) for index in drawn) > 0  # replacements can be broken too
     assert loader.tally.sources["source 1"].broken == 0
-    assert loader.tally.report() == [f"source 0: {tally.broken} of {tally.read} pairs broken (2 named)"]
+    assert loader.tally.report() == [f"source 0: {tally.broken} of {tally.read} pairs broken (2 in the log)"]
     warnings = [record for record in caplog.records if "pair 3" in record.getMessage()]
     assert len(warnings) == 1, "a pair is named once, however often it occurs"
 
