@@ -180,6 +180,7 @@ class Recipe:
         check_whole(0, num_workers=self.num_workers, seed=self.seed)
         check_shares(max_broken_share=self.max_broken_share)
         if isinstance(self.model, ImageBindConfig):
+            ImageBindConfig.from_dict(self.model.to_dict())  # it checks all sizes
             self.check_modalities(map(str, self.model.modalities))
 
     def check_modalities(self, modalities: Iterable[str]) -> None:

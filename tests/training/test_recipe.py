@@ -87,6 +87,10 @@ def test_a_syntax_error_in_an_imported_module_names_the_import_and_the_module(tm
         ({"seed": -1}, "seed: expected a whole number of at least 0, got -1"),
         ({"max_broken_share": 2}, "max_broken_share: expected"),
         ({"pairs": (replace(DEPTH, modality="audio"),)}, r"vision, text, depth\), got \['audio'\]"),
+        (
+            {"model": toy_config(drop_path_rate=float("nan"))},
+            r"depth\.drop_path_rate: expected at least 0 and less than 1.*, got nan",
+        ),
         ({"learns": Trunks(modalities=("dept",))}, r"got \['dept'\]"),
         (
             {"learns": Heads(modalities=("text",)), "pairs": (DEPTH,)},
