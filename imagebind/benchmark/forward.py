@@ -64,8 +64,8 @@ class Trial:
     def run_ends(self) -> None:
         """Run the stem, the head and the postprocessor."""
         name = self.modality.value
-        stem = self.model.modality_preprocessors[name](self.inputs)
-        embeddings = self.model.modality_heads[name](self.tokens, **stem["head"])
+        prepared = self.model.modality_preprocessors[name](self.inputs)
+        embeddings = self.model.modality_heads[name](self.tokens, **prepared["head"])
         self.model.modality_postprocessors[name](embeddings)
 
     def run_linears(self) -> None:
@@ -91,8 +91,8 @@ def try_trunk(size: Size, modality: ModalityType, dtype: torch.dtype) -> Trial:
         config = ImageBindConfig.from_dict(sizes)
         model = ImageBindModel(config, modalities=[modality], dtype=dtype).eval()
         with torch.inference_mode():
-            stem = model.modality_preprocessors[modality.value](inputs)
-        return Trial(model=model, modality=modality, inputs=inputs, trunk_inputs=stem["trunk"], blocks=whole)
+            trunk_inputs = model.modality_preprocessors[modality.value](inputs)["trunk"]
+        return Trial(model=model, modality=modality, inputs=inputs, trunk_inputs=trunk_inputs, blocks=whole)
 
     one = build(1)
     with torch.inference_mode():

@@ -47,8 +47,8 @@ def _trimming(size: Size) -> Row:
     ids = Tokenizer()(captions(size.caption_batch))  # (b, 77)
 
     def padded() -> None:
-        stem = model.modality_preprocessors[name](ids)
-        model.modality_heads[name](model.modality_trunks[name](**stem["trunk"]), **stem["head"])
+        prepared = model.modality_preprocessors[name](ids)
+        model.modality_heads[name](model.modality_trunks[name](**prepared["trunk"]), **prepared["head"])
 
     with torch.inference_mode():
         trimmed, full = by_turns([lambda: model.embed(name, ids), padded], repeats=size.repeats)

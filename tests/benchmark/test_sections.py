@@ -4,6 +4,7 @@ import math
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -96,10 +97,12 @@ def test_an_unknown_section_is_refused_before_anything_is_measured():
 
 
 def test_too_little_disk_or_memory_is_an_error_before_weights_are_written(monkeypatch, tmp_path):
+    free_bytes = 10**12
+    monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: SimpleNamespace(free=free_bytes))
     monkeypatch.setattr(loading, "_free_memory", lambda: 10**9)
     with pytest.raises(ImageBindError, match=r"memory: expected 6\.2 GB free, got 1\.0"):
         list(loading.measure(HUGE, tmp_path))
-    monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10**9}))
+    free_bytes = 10**9
     with pytest.raises(ImageBindError, match=r"expected 10\.6 GB of free disk space.*, got 1\.0"):
         list(loading.measure(HUGE, tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -38,12 +38,13 @@ def test_modality_types_work_as_keys(model):
 
 
 def test_a_padded_text_has_the_same_embedding_as_a_trimmed_one(model):
-    tokens = Tokenizer()(["a dog", "a small red car by the sea"])
+    ids = Tokenizer()(["a dog", "a small red car by the sea"])
     with torch.inference_mode():
-        trimmed = model({"text": tokens[:, :12]})["text"]
-        stem = model.modality_preprocessors["text"](tokens)  # all 77, untrimmed
-        features = model.modality_trunks["text"](**stem["trunk"])
-        padded = model.modality_postprocessors["text"](model.modality_heads["text"](features, **stem["head"]))
+        trimmed = model({"text": ids[:, :12]})["text"]
+        prepared = model.modality_preprocessors["text"](ids)  # all 77, untrimmed
+        tokens = model.modality_trunks["text"](**prepared["trunk"])
+        embeddings = model.modality_heads["text"](tokens, **prepared["head"])
+        padded = model.modality_postprocessors["text"](embeddings)
     torch.testing.assert_close(trimmed, padded, atol=1e-5 * 1 / 0.07, rtol=0)
 
 

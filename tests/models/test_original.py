@@ -42,16 +42,16 @@ def example(modality: str) -> torch.Tensor:
 def test_calling_the_four_modules_in_turn_gives_the_result_of_forward(model, modality):
     inputs = example(modality)
     folded = inputs.flatten(0, 1) if modality == "audio" else inputs
-    preprocessor = model.modality_preprocessors[modality]
+    stem = model.modality_preprocessors[modality]
     with torch.inference_mode():
-        stem, named = preprocessor(folded), preprocessor(**{modality: folded})
+        by_position, named = stem(folded), stem(**{modality: folded})
         tokens = model.modality_trunks[modality](**named["trunk"])
         embeddings = model.modality_heads[modality](tokens, **named["head"])
         embeddings = model.modality_postprocessors[modality](embeddings)
         expected = model({modality: inputs})[modality]
     is_text = modality == "text"
-    assert list(stem["trunk"]) == ["tokens", "attn_mask"] if is_text else ["tokens"]
-    assert list(stem["head"]) == (["seq_len"] if is_text else [])
+    assert list(by_position["trunk"]) == ["tokens", "attn_mask"] if is_text else ["tokens"]
+    assert list(by_position["head"]) == (["seq_len"] if is_text else [])
     if modality == "audio":
         embeddings = embeddings.unflatten(0, (2, 3)).mean(dim=1)
     torch.testing.assert_close(embeddings, expected, atol=1e-4, rtol=1e-4)
@@ -62,8 +62,8 @@ def test_a_tensor_named_after_another_modality_raises_an_error(model):
         model.modality_preprocessors["depth"](thermal=reference_input("thermal"))
 
 
-def test_forward_accepts_a_preprocessor_that_returns_keyword_arguments():
-    class RadarPreprocessor(nn.Module):
+def test_forward_accepts_a_stem_that_returns_keyword_arguments():
+    class RadarStem(nn.Module):
         def forward(self, radar):
             return {"trunk": {"tokens": radar}, "head": {"weight": radar.new_tensor(2.0)}}
 
@@ -76,7 +76,7 @@ def test_forward_accepts_a_preprocessor_that_returns_keyword_arguments():
             return weight * tokens.mean(dim=1)
 
     model = ImageBindModel(small_config(), modalities=["imu"])
-    model.modality_preprocessors["radar"] = RadarPreprocessor()
+    model.modality_preprocessors["radar"] = RadarStem()
     model.modality_trunks["radar"] = RadarTrunk()
     model.modality_heads["radar"] = RadarHead()
     model.modality_postprocessors["radar"] = nn.Identity()

@@ -11,7 +11,7 @@ from imagebind.training import ranks
 from imagebind.training.journal import read_log
 from imagebind.training.loop import train
 from imagebind.training.recipe import Steps
-from tests.training.toy import losses_of, toy_config, toy_recipe
+from tests.training.toy import Stop, losses_of, stop_after, toy_config, toy_recipe
 
 pytestmark = [
     pytest.mark.cuda,
@@ -23,7 +23,7 @@ LOSS_TOLERANCE = 2e-3  # of losses around 4: sums in another order, amplified by
 
 @pytest.fixture(autouse=True)
 def deterministic_float32(monkeypatch) -> Iterator[None]:
-    """Deterministic kernels, and float32 convolutions without TF32."""
+    """Use deterministic kernels, and float32 convolutions without TF32."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -46,17 +46,9 @@ def test_losses_on_cuda_equal_those_on_the_cpu(tmp_path, monkeypatch, options):
     np.testing.assert_allclose(cuda, cpu, atol=LOSS_TOLERANCE, rtol=0)
 
 
-class Stop(BaseException):
-    """Stops a run as abruptly as a kill: no handler of `Exception` catches it."""
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_stopped_run_on_cuda_resumes_with_the_losses_of_an_uninterrupted_one(tmp_path, precision):
     """Drop path uses CUDA's generator, whose state a checkpoint must keep."""
-
-    def stop(step: int, total: int, loss: float) -> None:
-        if step == 5:
-            raise Stop
 
     options = {
         "model": toy_config(drop_path_rate=0.5),
@@ -66,7 +58,7 @@ def test_a_stopped_run_on_cuda_resumes_with_the_losses_of_an_uninterrupted_one(t
     }
     train(toy_recipe(tmp_path / "whole", **options))
     with pytest.raises(Stop):
-        train(toy_recipe(tmp_path / "stopped", **options), progress=stop)
+        train(toy_recipe(tmp_path / "stopped", **options), progress=stop_after(5))
     torch.rand(7, device="cuda")
     train(toy_recipe(tmp_path / "stopped", **options))
     whole, stopped = (read_log(tmp_path / name) for name in ("whole", "stopped"))

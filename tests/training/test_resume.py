@@ -21,7 +21,17 @@ from imagebind.training.journal import LOG_NAME, read_log
 from imagebind.training.loop import CHECKPOINTS_NAME, train
 from imagebind.training.recipe import Epochs, Recipe, Steps
 from imagebind.training.state import checkpoints, newest_checkpoint, read_trainer, save_checkpoint
-from tests.training.toy import DEPTH, TEXT, ToyPairs, depth_pairs, losses_of, toy_config, toy_recipe
+from tests.training.toy import (
+    DEPTH,
+    TEXT,
+    Stop,
+    ToyPairs,
+    depth_pairs,
+    losses_of,
+    stop_after,
+    toy_config,
+    toy_recipe,
+)
 
 STEPS = 12
 ROOT = Path(__file__).parent.parent.parent
@@ -51,20 +61,12 @@ def assert_same_run(folder: Path, uninterrupted) -> None:
         torch.testing.assert_close(tensor, weights[name], atol=1e-3, rtol=1e-3, msg=name)
 
 
-class Stop(BaseException):
-    """Stops a run as abruptly as a kill: no handler of `Exception` catches it."""
-
-
 @pytest.mark.parametrize("stopped_after", range(1, STEPS))
 def test_a_run_stopped_after_any_step_resumes_with_the_same_losses_and_weights(
     tmp_path, uninterrupted, stopped_after
 ):
-    def stop(step: int, total: int, loss: float) -> None:
-        if step == stopped_after:
-            raise Stop
-
     with pytest.raises(Stop):
-        train(noisy_recipe(tmp_path), progress=stop)
+        train(noisy_recipe(tmp_path), progress=stop_after(stopped_after))
     torch.rand(7)
     train(noisy_recipe(tmp_path))
     assert_same_run(tmp_path, uninterrupted)
@@ -137,12 +139,8 @@ def test_a_run_resumes_before_every_trunk_has_had_a_batch(tmp_path):
     # Without text pairs, the text trunk is never trained.
     recipe = toy_recipe(tmp_path / "cut", pairs=(DEPTH,), checkpoint_every=3)
 
-    def stop(step: int, total: int, loss: float) -> None:
-        if step == 4:
-            raise Stop
-
     with pytest.raises(Stop):
-        train(recipe, progress=stop)
+        train(recipe, progress=stop_after(4))
     train(recipe)
     train(toy_recipe(tmp_path / "whole", pairs=(DEPTH,)))
     cut, whole = (losses_of(read_log(tmp_path / name)) for name in ("cut", "whole"))
@@ -154,12 +152,8 @@ def test_a_trunk_with_its_first_batch_after_resuming_is_trained_the_same(tmp_pat
     records = read_log(tmp_path / "whole")
     assert records[0]["pair"] != records[1]["pair"], "the checkpoint of step 1 must lack a trunk"
 
-    def stop(step: int, total: int, loss: float) -> None:
-        if step == 2:
-            raise Stop
-
     with pytest.raises(Stop):
-        train(toy_recipe(tmp_path / "cut", checkpoint_every=1), progress=stop)
+        train(toy_recipe(tmp_path / "cut", checkpoint_every=1), progress=stop_after(2))
     train(toy_recipe(tmp_path / "cut", checkpoint_every=1))
     np.testing.assert_allclose(losses_of(read_log(tmp_path / "cut")), losses_of(records), rtol=1e-4)
 
@@ -169,13 +163,9 @@ def test_data_sets_that_use_global_rngs_on_creation_do_not_affect_resuming(tmp_p
         torch.rand(7)
         return depth_pairs()
 
-    def stop(step: int, total: int, loss: float) -> None:
-        if step == 5:
-            raise Stop
-
     recipe = noisy_recipe(tmp_path, pairs=(TEXT, replace(DEPTH, data=data)))
     with pytest.raises(Stop):
-        train(recipe, progress=stop)
+        train(recipe, progress=stop_after(5))
     train(recipe)
     assert_same_run(tmp_path, uninterrupted)
 

@@ -17,7 +17,17 @@ from imagebind.training.journal import read_log
 from imagebind.training.loop import train
 from imagebind.training.recipe import PairRecipe, Steps, Weights
 from imagebind.training.tuning import Everything, Heads, Lora, Trunks, freeze_but
-from tests.training.toy import DEPTH, SIDE, WIDTH, ToyPairs, losses_of, toy_config, toy_recipe
+from tests.training.toy import (
+    DEPTH,
+    SIDE,
+    WIDTH,
+    Stop,
+    ToyPairs,
+    losses_of,
+    stop_after,
+    toy_config,
+    toy_recipe,
+)
 
 
 def trainable_parts(model: ImageBindModel) -> set[str]:
@@ -92,16 +102,10 @@ def test_lora_is_saved_as_a_peft_adapter_and_merged(tmp_path):
 def test_lora_resumes_exactly_from_its_checkpoint(tmp_path):
     pytest.importorskip("peft")
 
-    class Stop(BaseException): ...
-
-    def stop(step: int, total: int, loss: float) -> None:
-        if step == 5:
-            raise Stop
-
     options = {"pairs": (DEPTH,), "learns": Lora(modalities=("depth",)), "checkpoint_every": 3}
     train(toy_recipe(tmp_path / "whole", **options))
     with pytest.raises(Stop):
-        train(toy_recipe(tmp_path / "cut", **options), progress=stop)
+        train(toy_recipe(tmp_path / "cut", **options), progress=stop_after(5))
     train(toy_recipe(tmp_path / "cut", **options))
     whole, cut = (losses_of(read_log(tmp_path / name)) for name in ("whole", "cut"))
     assert whole.tolist() == cut.tolist()

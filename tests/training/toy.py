@@ -9,6 +9,7 @@ import torch
 from imagebind.config import ImageBindConfig, OneChannelConfig, TextConfig, VisionConfig
 from imagebind.datasets.pairs import BrokenPair, PairSample
 from imagebind.modality import ModalityType
+from imagebind.training.loop import Progress
 from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
 
@@ -80,6 +81,20 @@ def toy_recipe(output: Path, **options) -> Recipe:
         "trackers": (),
     }
     return Recipe(**(defaults | options))
+
+
+class Stop(BaseException):
+    """Stops a run as abruptly as a kill: no handler of `Exception` catches it."""
+
+
+def stop_after(last_step: int) -> Progress:
+    """Return a `progress` that stops a run after a step."""
+
+    def stop(step: int, total: int, loss: float) -> None:
+        if step == last_step:
+            raise Stop
+
+    return stop
 
 
 def losses_of(records: list[dict]) -> np.ndarray:
