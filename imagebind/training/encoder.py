@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from imagebind.checkpoints.loading import load_into
 from imagebind.config import ImageBindConfig
+from imagebind.errors import CheckpointError
 from imagebind.losses import InfoNCE
 from imagebind.modality import ModalityType
 from imagebind.models.heads import LogitScale
@@ -51,7 +52,10 @@ def start_model(recipe: Recipe, checkpoint: Path | None) -> "tuple[ImageBindMode
     adapter = freeze_but(model, recipe.learns)
     if checkpoint is not None and adapter is not None:
         peft = import_peft()
-        state = peft.load_peft_weights(str(checkpoint / ADAPTER_NAME), device="cpu")
+        try:
+            state = peft.load_peft_weights(str(checkpoint / ADAPTER_NAME), device="cpu")
+        except Exception as error:  # errors of safetensors, torch and the disk
+            raise CheckpointError(f"{checkpoint / ADAPTER_NAME}: cannot be read ({error})") from error
         peft.set_peft_model_state_dict(adapter, state)
     elif checkpoint is not None:
         load_into(model, checkpoint / MODEL_NAME)

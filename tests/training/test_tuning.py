@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from imagebind.checkpoints.factory import load_model
-from imagebind.errors import MissingExtraError
+from imagebind.errors import CheckpointError, MissingExtraError
 from imagebind.models.heads import class_token_head, postprocessor
 from imagebind.models.imagebind_model import ImageBindModel, init_weights
 from imagebind.models.stems import PatchPreprocessor
@@ -109,6 +109,16 @@ def test_lora_resumes_exactly_from_its_checkpoint(tmp_path):
     train(toy_recipe(tmp_path / "cut", **options))
     whole, cut = (losses_of(read_log(tmp_path / name)) for name in ("whole", "cut"))
     assert whole.tolist() == cut.tolist()
+
+
+def test_a_damaged_adapter_in_a_checkpoint_is_an_error_that_names_its_folder(tmp_path):
+    pytest.importorskip("peft")
+    recipe = toy_recipe(tmp_path, pairs=(DEPTH,), learns=Lora(modalities=("depth",)), length=Steps(total=1))
+    train(recipe)
+    path = tmp_path / "checkpoints" / "step-000001" / "adapter" / "adapter_model.safetensors"
+    path.write_bytes(bytes(path.stat().st_size))  # a file of the right size counts as complete
+    with pytest.raises(CheckpointError, match=r"step-000001/adapter: cannot be read"):
+        train(recipe)
 
 
 def test_lora_without_peft_names_the_package_to_install(monkeypatch):
