@@ -16,7 +16,7 @@ def check_not_negative(**values: Any) -> None:
     _check(values, "a finite number of at least 0", lambda value: 0 <= value < math.inf)
 
 
-def check_shares(**values: Any) -> None:
+def check_unit_interval(**values: Any) -> None:
     """Check that values are in [0, 1]."""
     _check(values, "a number in [0, 1]", lambda value: 0 <= value <= 1)
 
@@ -24,7 +24,7 @@ def check_shares(**values: Any) -> None:
 def check_whole(least: int, /, **values: Any) -> None:
     """Check that values are whole numbers of at least `least`."""
     expected = f"a whole number of at least {least}"
-    _check(values, expected, lambda value: isinstance(value, Integral) and value >= least)
+    _check(values, expected, lambda value: isinstance(value, Integral) and int(value) >= least)
 
 
 def _check(values: Mapping[str, Any], expected: str, is_valid: Callable[[Any], bool]) -> None:

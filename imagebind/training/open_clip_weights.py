@@ -58,7 +58,8 @@ def load_open_clip(model: ImageBindModel, clip: nn.Module) -> None:
     own = model.state_dict()
     used = {name for name in converted if name.split(".")[1] in model.modalities}
     for name in sorted(used):
-        got, expected = tuple(converted[name].shape), tuple(own[name].shape) if name in own else None
+        got = tuple(converted[name].shape)
+        expected = tuple(own[name].shape) if name in own else "no such entry"
         if got != expected:
             raise CheckpointError(f"open_clip's {name}: expected {expected}, got {got}")
     missing = [

@@ -83,7 +83,7 @@ def _device_state() -> tuple[str, Tensor] | None:
 def _restore_device(device_type: str, state: Tensor) -> None:
     module = initialised_module(device_type) if device_type == best_device() else None
     if module is None:
-        logger.warning("RNG state of %s not restored: this process uses another device", device_type)
+        logger.warning("RNG state of %s not restored: this process does not use it", device_type)
     else:
         module.set_rng_state(state)
 

@@ -16,7 +16,7 @@ from imagebind.errors import ImageBindError
 from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
-from imagebind.training.checks import check_not_negative, check_positive, check_shares, check_whole
+from imagebind.training.checks import check_not_negative, check_positive, check_unit_interval, check_whole
 from imagebind.training.data.loading import MAX_BROKEN_SHARE
 from imagebind.training.data.mixture import Pairs
 from imagebind.training.optimizer import AdamW, Schedule
@@ -178,7 +178,7 @@ class Recipe:
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("sharding", self.sharding, SHARDINGS)
         check_whole(0, num_workers=self.num_workers, seed=self.seed)
-        check_shares(max_broken_share=self.max_broken_share)
+        check_unit_interval(max_broken_share=self.max_broken_share)
         if isinstance(self.model, ImageBindConfig):
             ImageBindConfig.from_dict(self.model.to_dict())  # it checks all sizes
             self.check_modalities(map(str, self.model.modalities))

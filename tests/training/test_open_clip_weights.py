@@ -130,6 +130,9 @@ def test_towers_of_other_sizes_are_refused_with_both():
     with pytest.raises(CheckpointError, match=r"modality_\S+: expected \(.*, got \("):
         load_open_clip(ImageBindModel(toy_config()), small_clip())
     config = config_of(small_clip())
+    shallower = replace(config, vision=replace(config.vision, num_blocks=2))
+    with pytest.raises(CheckpointError, match=r"vision\.blocks\.2\.\S+: expected no such entry, got \("):
+        load_open_clip(ImageBindModel(shallower), small_clip())
     deeper = replace(config, vision=replace(config.vision, num_blocks=4))
     with pytest.raises(CheckpointError, match=r"expected modality_trunks\.vision\.blocks\.3\..*fewer blocks"):
         load_open_clip(ImageBindModel(deeper), small_clip())

@@ -27,7 +27,7 @@ from imagebind.datasets.pairs import Pair, PairSample, PairTransform
 from imagebind.errors import MediaError
 from imagebind.intake.requests import Request, identify, prepare
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.training.checks import check_not_negative, check_shares, check_whole
+from imagebind.training.checks import check_not_negative, check_unit_interval, check_whole
 from imagebind.training.data.colours import (
     COLOUR_JITTER,
     ERASING_PROBABILITY,
@@ -114,7 +114,7 @@ class AlignedImages:
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
-        check_shares(flip=self.flip, erasing=self.erasing)
+        check_unit_interval(flip=self.flip, erasing=self.erasing)
         check_not_negative(magnitude_std=self.magnitude_std, jitter=self.jitter)
         if self.magnitude is not None:
             check_not_negative(magnitude=self.magnitude)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from imagebind.batching import begin_worker
 from imagebind.datasets.pairs import BrokenPair, PairBatch, PairSample, collate, generator
 from imagebind.errors import ImageBindError, MediaError
-from imagebind.training.checks import check_shares
+from imagebind.training.checks import check_unit_interval
 from imagebind.training.data.mixture import PairMixture, PairSource, PlannedBatch
 
 MAX_BROKEN_SHARE = 0.05  # of a source's pairs. Source: ours; public video sets lose that many over time
@@ -65,7 +65,7 @@ class BrokenTally:
     sources: dict[str, SourceTally] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_shares(max_broken_share=self.max_broken_share)
+        check_unit_interval(max_broken_share=self.max_broken_share)
 
     def count(self, source: str, batch: PairBatch) -> None:
         """Count a batch of a source.
