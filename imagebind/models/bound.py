@@ -6,7 +6,7 @@ import re
 import torch
 from torch import nn
 
-from imagebind.config import AudioConfig, ImuConfig, MultiChannelConfig, OneChannelConfig
+from imagebind.config import AudioConfig, ImuConfig, MultiChannelConfig, OneChannelConfig, check_trunk
 from imagebind.modality import BoundModality, MediaKind, ModalityType
 from imagebind.models.builders import build_bound
 from imagebind.models.model import ImageBindModel, init_weights
@@ -38,13 +38,15 @@ def with_modality(
         device: the device of the new modules, by default that of the model; on "meta" they have no weights.
 
     Raises:
-        ValueError: the name is not allowed, the model already has this modality, or `logit_scale` is not
-            positive and finite.
-        TypeError: `sizes` is of another class.
+        ValueError: the name is not allowed, the model already has this modality, a size is out of bounds or
+            not the required multiple of another, or `logit_scale` is not positive and finite.
+        TypeError: `sizes` is of another class, or a size has the wrong type.
     """
     modality = bound_modality(name)
     if name in model.modalities:
         raise ValueError(f"modality: expected a new name, got {name!r}, which the model has")
+    if isinstance(sizes, BoundConfig):  # `build_bound` refuses other classes
+        check_trunk(name, sizes)
     with torch.device("meta"):
         modules = build_bound(modality, sizes, model.config.embed_dim, logit_scale=logit_scale)
     parameter = next(model.parameters())

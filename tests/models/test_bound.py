@@ -82,6 +82,12 @@ def test_a_logit_scale_that_is_not_positive_and_finite_is_an_error(small_model, 
         with_modality(small_model, "radar", SIZES, logit_scale=scale)
 
 
+def test_a_size_out_of_bounds_is_an_error_with_its_name(small_model):
+    sizes = ImuConfig(embed_dim=16, num_blocks=1, num_heads=2, head_dropout=float("nan"))
+    with pytest.raises(ValueError, match=r"eeg\.head_dropout: expected at least 0 .*, got nan"):
+        with_modality(small_model, "eeg", sizes)
+
+
 def test_a_config_of_another_class_is_an_error(small_model):
     with pytest.raises(TypeError, match=r"radar: expected OneChannelConfig, .*, got VisionConfig"):
         with_modality(small_model, "radar", VisionConfig(embed_dim=16, num_blocks=1, num_heads=2))
