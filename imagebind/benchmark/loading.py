@@ -61,7 +61,8 @@ def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
     touch = median(load["touch_seconds"] for load, _ in turns)
     yield Row(
         section=SECTION,
-        name=f"load {path.name}, {file_size:.2f} GB in the cache, to own memory; importing torch not counted",
+        name=f"load {path.name}, {file_size:.2f} GB in the system's file cache, into memory; importing torch "
+        "not counted",
         value=median(loads),
         unit="s",
         target=TARGET_LOAD_SECONDS,

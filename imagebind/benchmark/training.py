@@ -100,7 +100,7 @@ def _rows(size: Size, folder: Path, dataset: Pairs, trials: dict[Trial, int]) ->
     step = median(timed.working)
     yield Row(
         section=SECTION,
-        name=f"{name}: speed",
+        name=f"{name}: speed without the wait for data",
         value=size.batch / step,
         unit="pairs/s",
         detail=f"{step:.2f} s a step",

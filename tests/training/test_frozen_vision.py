@@ -168,7 +168,7 @@ def test_a_batch_of_images_and_embeddings_is_refused(model, thermal):
         collate([embedded[index] for index in range(3)])
 
 
-def test_the_model_and_the_rng_state_are_unchanged(model, thermal):
+def test_the_training_modes_and_the_rng_state_are_unchanged(model, thermal):
     model.train()
     model.modality_trunks["vision"].eval()
     torch.manual_seed(5)

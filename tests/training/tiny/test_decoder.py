@@ -11,6 +11,7 @@ from imagebind.errors import CheckpointError
 from imagebind.training.journal import read_log
 from imagebind.training.recipe import RecipeError
 from imagebind.training.tiny import decoder as training
+from tests.training.toy import Stop, stop_after
 
 SCENES = 12
 
@@ -68,12 +69,8 @@ def test_an_interrupted_run_continues_to_the_same_weights(data, tmp_path, monkey
     monkeypatch.setattr(training, "STEPS_PER_LINE", 1)
     whole = training.train_network(data, tmp_path / "whole", seed=0, steps=5)
 
-    def interrupt(step, total, loss):
-        if step == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        training.train_network(data, tmp_path / "cut", seed=0, steps=5, progress=interrupt)
+    with pytest.raises(Stop):
+        training.train_network(data, tmp_path / "cut", seed=0, steps=5, progress=stop_after(3))
     steps = []
     resumed = training.train_network(
         data, tmp_path / "cut", seed=0, steps=5, progress=lambda step, *_: steps.append(step)
