@@ -21,9 +21,9 @@ def check_unit_interval(**values: Any) -> None:
     _check(values, "a number in [0, 1]", lambda value: 0 <= value <= 1)
 
 
-def check_whole(least: int, /, **values: Any) -> None:
-    """Check that values are whole numbers of at least `least`."""
-    expected = f"a whole number of at least {least}"
+def check_integers(least: int, /, **values: Any) -> None:
+    """Check that values are integers of at least `least`."""
+    expected = f"an integer of at least {least}"
     _check(values, expected, lambda value: isinstance(value, Integral) and int(value) >= least)
 
 

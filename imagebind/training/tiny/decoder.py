@@ -26,7 +26,7 @@ from imagebind.modality import ModalityType
 from imagebind.space import Space
 from imagebind.toyworld.rendered import RENDERER_VERSION, image_renderer
 from imagebind.toyworld.scene import World
-from imagebind.training.checks import check_not_negative, check_whole
+from imagebind.training.checks import check_integers, check_not_negative
 from imagebind.training.journal import Journal
 from imagebind.training.loop import Progress
 from imagebind.training.optimizer import Schedule, set_learning_rate
@@ -88,8 +88,8 @@ def train_decoder(
         OSError: the folder cannot be written.
         CheckpointError: the checkpoint, or the small model's weights, cannot be read.
     """
-    check_whole(0, seed=seed)
-    check_whole(1, scenes=scenes, steps=steps)
+    check_integers(0, seed=seed)
+    check_integers(1, scenes=scenes, steps=steps)
     check_not_negative(noise=noise)
     output = Path(output)
     embedder = Embedder(imagebind_tiny(pretrained=True))
