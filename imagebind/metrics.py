@@ -14,12 +14,31 @@ Two rules make results independent of how sorting orders equal scores and NaN:
 
 from collections.abc import Iterable
 from contextlib import nullcontext
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 Matrix = Tensor | np.ndarray
+
+
+def as_numbers(values: Any, name: str, *, device: torch.device | None = None) -> Tensor:
+    """Return values as a tensor, by default on their device; messages start with `name`.
+
+    Raises:
+        ValueError: the values are not real numbers or booleans in an array, a tensor or nested lists.
+    """
+    if isinstance(values, np.ndarray):
+        values = np.asarray(values, order="C")  # PyTorch refuses negative strides, such as of `array[::-1]`
+    try:
+        numbers = torch.as_tensor(values, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:  # the classes depend on the values
+        raise ValueError(f"{name}: expected numbers, got {values!r:.80}") from error
+    if numbers.is_complex():
+        raise ValueError(f"{name}: expected real numbers, got {numbers.dtype}")
+    return numbers
 
 
 def cosines(rows: Tensor, columns: Tensor) -> Tensor:
@@ -56,7 +75,7 @@ def recall_at_k(similarity: Matrix, target: Matrix | None, k: int) -> float:
     k candidates or fewer, the recall is 1.
 
     Raises:
-        ValueError: as `target_ranks`, or k below 1.
+        ValueError: as `target_ranks`, or k is not a whole number of at least 1.
     """
     _check_k(k)
     return _mean_share(target_ranks(similarity, target) <= k)
@@ -110,7 +129,7 @@ def average_precision(scores: Matrix, target: Matrix) -> Tensor:
         ValueError: shapes that do not match, scores that are not real, or a target that is not boolean.
     """
     scores = _scores(scores, "scores")
-    relevant = torch.as_tensor(target, device=scores.device)
+    relevant = as_numbers(target, "target", device=scores.device)
     if relevant.dtype != torch.bool or relevant.shape != scores.shape:
         raise ValueError(
             f"target: expected booleans of the scores' shape {tuple(scores.shape)}, "
@@ -143,12 +162,12 @@ def _mean_share(found: Tensor) -> float:
 
 
 def _scores(values: Matrix, name: str) -> Tensor:
-    scores = torch.as_tensor(values)
+    scores = as_numbers(values, name)
     if scores.ndim != 2 or 0 in scores.shape:
         raise ValueError(
             f"{name}: expected a matrix (queries, candidates), not empty, got shape {tuple(scores.shape)}"
         )
-    if scores.is_complex() or scores.dtype == torch.bool:
+    if scores.dtype == torch.bool:
         raise ValueError(f"{name}: expected real numbers, got {scores.dtype}")
     scores = scores if scores.is_floating_point() else scores.double()
     return scores.masked_fill(scores.isnan(), -torch.inf)
@@ -163,7 +182,7 @@ def _relevant(scores: Tensor, target: Matrix | None) -> Tensor:
                 f"similarity: expected, without target, as many columns as rows, got {tuple(scores.shape)}"
             )
         return torch.eye(queries, dtype=torch.bool, device=scores.device)
-    target = torch.as_tensor(target, device=scores.device)
+    target = as_numbers(target, "target", device=scores.device)
     if target.dtype == torch.bool:
         if target.shape != scores.shape:
             raise ValueError(
@@ -172,26 +191,28 @@ def _relevant(scores: Tensor, target: Matrix | None) -> Tensor:
             )
         if (none := ~target.any(dim=1)).any():
             raise ValueError(
-                f"target: expected a relevant candidate for each query, got none for row {_first_row(none)}"
+                f"target: expected a relevant candidate for each query, got none for row {first_row(none)}"
             )
         return target
-    if target.is_floating_point() or target.is_complex() or target.shape != (queries,):
+    if target.is_floating_point() or target.shape != (queries,):
         raise ValueError(
             f"target: expected column numbers ({queries},) or booleans {tuple(scores.shape)}, "
             f"got {target.dtype} {tuple(target.shape)}"
         )
+    target = target.long()  # PyTorch cannot compare unsigned integers
     if (outside := (target < 0) | (target >= candidates)).any():
-        row = _first_row(outside)
+        row = first_row(outside)
         raise ValueError(
             f"target: expected columns 0 to {candidates - 1}, got {int(target[row])} in row {row}"
         )
-    return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, target.long()[:, None], True)
+    return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, target[:, None], True)
 
 
-def _first_row(flags: Tensor) -> int:
+def first_row(flags: Tensor) -> int:
+    """Return the number of the first row whose flag is true: (n,) booleans -> int."""
     return int(flags.nonzero()[0])
 
 
 def _check_k(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k: expected at least 1, got {k}")
+    if not isinstance(k, Integral) or k < 1:
+        raise ValueError(f"k: expected a whole number of at least 1, got {k!r}")

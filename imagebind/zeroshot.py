@@ -12,6 +12,7 @@ yours: `fit_temperature` on some labelled samples, and `expected_calibration_err
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imagebind.config import MAX_LOGIT_SCALE
+from imagebind.metrics import Matrix, as_numbers, first_row
 from imagebind.modality import BoundModality, MediaKind, ModalityType
 from imagebind.models.evaluation import evaluation_mode
 from imagebind.prompts import check_template, default_templates
 
-Matrix = Tensor | np.ndarray
 ClassName = str | Sequence[str]
 Template = str | Callable[[str], str]
 
@@ -70,15 +71,13 @@ class ZeroShotClassifier:
                 modality.
 
         Raises:
-            ValueError: no class, a class without a name, no template, or a temperature that is not positive
-                and finite.
+            ValueError: no class, a class without a name, no template, a template without exactly one
+                placeholder, or a temperature that is not positive and finite.
         """
         self.embedder = embedder
         self.classes = _class_names(classes)
         self.labels = [names[0] for names in self.classes]
-        if templates is not None and (isinstance(templates, str) or not templates):
-            raise ValueError(f"templates: expected a sequence of at least one, got {templates!r}")
-        self.templates = None if templates is None else tuple(templates)
+        self.templates = None if templates is None else _checked_templates(templates)
         if temperature is not None:
             _check_temperature(temperature)
         self.temperature = temperature
@@ -118,7 +117,7 @@ class ZeroShotClassifier:
         if unknown := [label for label in labels if isinstance(label, str) and label not in self.labels]:
             raise ValueError(f"labels: expected some of {', '.join(self.labels)}, got {unknown[0]!r}")
         numbers = [self.labels.index(label) if isinstance(label, str) else label for label in labels]
-        self.temperature = fit_temperature(self.scores(items, modality=modality), torch.tensor(numbers))
+        self.temperature = fit_temperature(self.scores(items, modality=modality), numbers)
         return self.temperature
 
     def vector_scores(self, vectors: Matrix, kind: MediaKind) -> Tensor:
@@ -182,18 +181,20 @@ def build_zero_shot_classifier(
 
     Raises:
         ValueError: no class, no template, a class without a name, a template without exactly one placeholder,
-            or `num_classes_per_batch` below 1.
+            or `num_classes_per_batch` that is not a whole number of at least 1.
     """
     names = [name for of_class in _class_names(classnames) for name in of_class]
-    if isinstance(templates, str) or not templates:
-        raise ValueError(f"templates: expected a sequence of at least one, got {templates!r}")
-    fills = [template if callable(template) else check_template(template).format for template in templates]
+    fills = [each if callable(each) else each.format for each in _checked_templates(templates)]
     size = len(names) if num_classes_per_batch is None else num_classes_per_batch
-    if size < 1:
-        raise ValueError(f"num_classes_per_batch: expected at least 1, or None, got {num_classes_per_batch}")
+    if not isinstance(size, Integral) or size < 1:
+        raise ValueError(f"num_classes_per_batch: expected None or a whole number above 0, got {size!r}")
     batches: Iterable[list[str]] = [names[start : start + size] for start in range(0, len(names), size)]
+    if use_tqdm:
+        from tqdm.auto import tqdm
+
+        batches = tqdm(batches, desc="Class names")
     columns = []
-    for batch in _with_progress(batches) if use_tqdm else batches:
+    for batch in batches:
         texts = [fill(name) for name in batch for fill in fills]
         embeddings = _embed_texts(model, tokenizer(texts).to(device))  # (names · templates, e)
         means = embeddings.unflatten(0, (len(batch), len(fills))).mean(dim=1)  # (names, e)
@@ -207,9 +208,8 @@ def class_groups(classnames: Sequence[ClassName]) -> Tensor:
     Raises:
         ValueError: no class, or a class without a name.
     """
-    return torch.tensor(
-        [number for number, of_class in enumerate(_class_names(classnames)) for _ in of_class]
-    )
+    classes = _class_names(classnames)
+    return torch.tensor([number for number, names in enumerate(classes) for _ in names])
 
 
 def class_scores(embeddings: Matrix, classifier: Matrix, groups: Matrix | None = None) -> Tensor:
@@ -218,10 +218,10 @@ def class_scores(embeddings: Matrix, classifier: Matrix, groups: Matrix | None =
     Both arguments are normalised here. Without `groups` (n,), every column is a class.
 
     Raises:
-        ValueError: shapes that do not match, or a class number without a column.
+        ValueError: shapes that do not match, values that are not numbers, or a class number without a column.
     """
-    columns = torch.as_tensor(classifier)
-    rows = torch.as_tensor(embeddings, device=columns.device)
+    columns = as_numbers(classifier, "classifier")
+    rows = as_numbers(embeddings, "embeddings", device=columns.device)
     if rows.ndim != 2 or columns.ndim != 2 or rows.shape[1] != columns.shape[0]:
         raise ValueError(
             "embeddings: expected (b, e) and a classifier (e, n), "
@@ -230,11 +230,10 @@ def class_scores(embeddings: Matrix, classifier: Matrix, groups: Matrix | None =
     cosines = F.normalize(rows.float(), dim=1) @ F.normalize(columns.float(), dim=0)  # (b, n)
     if groups is None:
         return cosines
-    of_column = torch.as_tensor(groups, device=columns.device)
+    of_column = _class_numbers(groups, "groups", columns.device)
     classes = of_column.unique()
-    if of_column.shape != columns.shape[1:] or not torch.equal(
-        classes, torch.arange(len(classes), device=classes.device)
-    ):
+    has_gaps = not torch.equal(classes, torch.arange(len(classes), device=classes.device))
+    if has_gaps or of_column.shape != columns.shape[1:]:
         raise ValueError(
             f"groups: expected a class for each of {columns.shape[1]} columns, from 0 without gaps, "
             f"got {of_column.tolist()}"
@@ -247,10 +246,10 @@ def class_probabilities(scores: Matrix, temperature: float) -> Tensor:
     """Return the softmax over classes of scores / temperature: (b, c) -> (b, c), float32.
 
     Raises:
-        ValueError: the temperature is not positive and finite.
+        ValueError: scores that are not numbers, or a temperature that is not positive and finite.
     """
     _check_temperature(temperature)
-    return (torch.as_tensor(scores).float() / temperature).softmax(dim=-1)
+    return (as_numbers(scores, "scores").float() / temperature).softmax(dim=-1)
 
 
 def default_temperature(model: nn.Module, modality: ModalityType | str) -> float:
@@ -277,7 +276,7 @@ def default_temperature(model: nn.Module, modality: ModalityType | str) -> float
     return 1 / math.sqrt(text * (text if own is None else own))
 
 
-def fit_temperature(scores: Matrix, labels: Matrix) -> float:
+def fit_temperature(scores: Matrix, labels: Matrix | Sequence[int]) -> float:
     """Return the temperature that maximises the likelihood of known labels: (n, c), (n,) of class numbers.
 
     This is temperature scaling (Guo et al. 2017, arXiv 1706.04599). It changes neither the order of classes
@@ -318,13 +317,11 @@ def expected_calibration_error(
         ValueError: shapes that do not match, a value outside [0, 1], a label that is no class, or no bins.
     """
     probabilities, labels = _checked(probabilities, labels, "probabilities")
-    if probabilities.min() < 0 or probabilities.max() > 1 + 1e-6:
-        raise ValueError(
-            f"probabilities: expected numbers from 0 to 1, got {probabilities.min():g} to "
-            f"{probabilities.max():g}"
-        )
-    if bins < 1:
-        raise ValueError(f"bins: expected at least 1, got {bins}")
+    low, high = probabilities.aminmax()
+    if low < 0 or high > 1 + 1e-6:
+        raise ValueError(f"probabilities: expected numbers from 0 to 1, got {low:g} to {high:g}")
+    if not isinstance(bins, int) or bins < 1:
+        raise ValueError(f"bins: expected a whole number of at least 1, got {bins!r}")
     confidence, answer = probabilities.max(dim=1)
     surplus = confidence - (answer == labels).double()
     bin_index = (confidence * bins).ceil().long().clamp(1, bins) - 1  # bins include their upper end
@@ -339,13 +336,23 @@ def _check_temperature(temperature: float) -> None:
 
 def _class_names(classnames: Sequence[ClassName]) -> list[tuple[str, ...]]:
     """Return the tuple of names of each class."""
-    if isinstance(classnames, str) or not len(classnames):
+    listed = [] if isinstance(classnames, str) or not isinstance(classnames, Iterable) else list(classnames)
+    if not listed:
         raise ValueError(f"classnames: expected a sequence of at least one, got {classnames!r}")
-    classes = [(each,) if isinstance(each, str) else tuple(each) for each in classnames]
-    for number, names in enumerate(classes):
+    classes = []
+    for number, each in enumerate(listed):
+        names = (each,) if isinstance(each, str) else tuple(each) if isinstance(each, Iterable) else ()
         if not names or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"class {number}: expected a name or several, got {classnames[number]!r}")
+            raise ValueError(f"class {number}: expected a name or several, got {each!r}")
+        classes.append(names)
     return classes
+
+
+def _checked_templates(templates: Sequence[Template]) -> tuple[Template, ...]:
+    listed = () if templates is None or isinstance(templates, str) else tuple(templates)
+    if not listed:
+        raise ValueError(f"templates: expected a sequence of at least one, got {templates!r}")
+    return tuple(each if callable(each) else check_template(each) for each in listed)
 
 
 def _embed_texts(model: Any, tokens: Tensor) -> Tensor:
@@ -367,34 +374,27 @@ def logit_scale(model: nn.Module, modality: ModalityType | BoundModality) -> flo
     return None
 
 
-def _checked(values: Matrix, labels: Matrix, name: str) -> tuple[Tensor, Tensor]:
+def _class_numbers(values: Any, name: str, device: torch.device) -> Tensor:
+    numbers = as_numbers(values, name, device=device)
+    if numbers.numel() and (numbers.is_floating_point() or numbers.dtype == torch.bool):
+        raise ValueError(f"{name}: expected class numbers, got {numbers.dtype}")
+    return numbers.long()  # PyTorch cannot compare unsigned integers
+
+
+def _checked(values: Matrix, labels: Any, name: str) -> tuple[Tensor, Tensor]:
     """Return checked scores, in double precision, and labels: (n, c), (n,)."""
-    rows = torch.as_tensor(values).double()
-    class_numbers = torch.as_tensor(labels, device=rows.device)
+    rows = as_numbers(values, name).double()
+    class_numbers = _class_numbers(labels, "labels", rows.device)
     if rows.ndim != 2 or 0 in rows.shape or class_numbers.shape != rows.shape[:1]:
         raise ValueError(
             f"{name}: expected (n, c) and labels (n,), "
             f"got {tuple(rows.shape)} and {tuple(class_numbers.shape)}"
         )
-    if not rows.isfinite().all():
-        raise ValueError(
-            f"{name}: expected finite numbers, got others in row {_first_row(~rows.isfinite().all(dim=1))}"
-        )
-    if class_numbers.is_floating_point() or class_numbers.dtype == torch.bool:
-        raise ValueError(f"labels: expected class numbers, got {class_numbers.dtype}")
+    if (bad := ~rows.isfinite().all(dim=1)).any():
+        raise ValueError(f"{name}: expected finite numbers, got others in row {first_row(bad)}")
     if (outside := (class_numbers < 0) | (class_numbers >= rows.shape[1])).any():
-        row = _first_row(outside)
+        row = first_row(outside)
         raise ValueError(
             f"labels: expected 0 to {rows.shape[1] - 1}, got {int(class_numbers[row])} in row {row}"
         )
-    return rows, class_numbers.long()
-
-
-def _first_row(flags: Tensor) -> int:
-    return int(flags.nonzero()[0])
-
-
-def _with_progress(batches: Iterable[list[str]]) -> Iterator[list[str]]:
-    from tqdm.auto import tqdm
-
-    return iter(tqdm(batches, desc="Class names"))
+    return rows, class_numbers

@@ -184,7 +184,9 @@ def test_any_real_dtype_gives_the_ranks_of_its_values(dtype):
     assert average_precision(similarity, torch.eye(4).bool()).shape == (4,)
 
 
-def test_numpy_arrays_are_accepted():
+def test_numpy_arrays_are_accepted_also_reversed_and_of_unsigned_integers():
+    assert target_ranks(SIMILARITY.numpy()[::-1], np.arange(4)[::-1]).tolist() == [1, 4, 2, 1]
+    assert target_ranks(SIMILARITY.numpy(), np.arange(4, dtype=np.uint16)).tolist() == [1, 2, 4, 1]
     assert median_rank(SIMILARITY.numpy()) == 1.5
     assert recall_at_k(SIMILARITY.numpy(), np.arange(4), k=1) == 0.5
     assert mean_average_precision(np.eye(3), np.eye(3, dtype=bool)) == 1.0
@@ -203,6 +205,10 @@ def test_numpy_arrays_are_accepted():
         (torch.zeros(2, 3), torch.ones(3, 2).bool(), r"target: expected.*\(2, 3\), got booleans of \(3, 2\)"),
         (torch.zeros(2, 2), torch.tensor([[True, False], [False, False]]), r"got none for row 1"),
         (torch.ones(2, 2).bool(), None, r"similarity: expected real numbers, got torch.bool"),
+        (torch.ones(2, 2) * 1j, None, r"similarity: expected real numbers, got torch.complex64"),
+        (None, None, r"similarity: expected numbers, got None"),
+        (np.array([[1, None]]), None, r"similarity: expected numbers, got array"),
+        (torch.zeros(2, 3), ["a", "b"], r"target: expected numbers, got \['a', 'b'\]"),
     ],
 )
 def test_mismatched_arguments_raise_errors_with_their_values(similarity, target, message):
@@ -210,11 +216,12 @@ def test_mismatched_arguments_raise_errors_with_their_values(similarity, target,
         target_ranks(similarity, target)
 
 
-def test_k_below_1_raises_an_error():
-    with pytest.raises(ValueError, match="k: expected at least 1, got 0"):
-        recall_at_k(SIMILARITY, None, k=0)
-    with pytest.raises(ValueError, match="k: expected at least 1, got -5"):
-        retrieval_recalls(SIMILARITY, ks=(1, -5))
+@pytest.mark.parametrize("k", [0, -5, 1.5, NAN])
+def test_a_k_that_is_not_a_whole_number_of_at_least_1_raises_an_error(k):
+    with pytest.raises(ValueError, match=f"k: expected a whole number of at least 1, got {k}"):
+        recall_at_k(SIMILARITY, None, k=k)
+    with pytest.raises(ValueError, match=f"k: expected a whole number of at least 1, got {k}"):
+        retrieval_recalls(SIMILARITY, ks=(1, k))
 
 
 def test_average_precision_requires_booleans_of_the_scores_shape_with_a_true_entry():

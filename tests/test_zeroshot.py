@@ -111,6 +111,12 @@ def test_each_name_has_a_column_and_the_maximum_is_the_score_of_the_class():
     torch.testing.assert_close(scores, torch.tensor([[0.8, 0, 0], [1, 0, 0], [0, -1, 0]]))
 
 
+def test_class_numbers_may_be_unsigned_integers():
+    groups = np.array([0, 1], dtype=np.uint16)
+    torch.testing.assert_close(class_scores(torch.eye(2), torch.eye(2), groups), torch.eye(2))
+    assert expected_calibration_error(torch.eye(2), groups) == 0
+
+
 def test_scores_are_cosine_similarities():
     scores = class_scores(np.array([[3.0, 4.0]]), np.array([[10.0, 0.0], [0.0, 0.5]]))
     torch.testing.assert_close(scores, torch.tensor([[0.6, 0.8]]))
@@ -144,6 +150,13 @@ def test_an_item_without_an_embedding_has_nan_scores():
             "num_classes_per_batch",
         ),
         (lambda: class_scores(torch.ones(2, 3), torch.eye(4)), r"\(2, 3\) and \(4, 4\)"),
+        (lambda: build_zero_shot_classifier(Tower(), letters, ["dog", 7], TEMPLATES), "class 1: .*got 7"),
+        (
+            lambda: build_zero_shot_classifier(Tower(), letters, NAMES, TEMPLATES, 1.5),
+            "or .* above 0, got 1.5",
+        ),
+        (lambda: class_scores(None, torch.eye(2)), "embeddings: expected numbers, got None"),
+        (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0.0, 1.0]), "groups: expected class numbers"),
         (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0]), "each of 2 columns"),
         (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0, 2]), r"without gaps, got \[0, 2\]"),
         (
@@ -154,7 +167,9 @@ def test_an_item_without_an_embedding_has_nan_scores():
         (lambda: fit_temperature(torch.eye(2), [0]), r"got \(2, 2\) and \(1,\)"),
         (lambda: fit_temperature(torch.eye(2), [0.0, 1.0]), "class numbers, got torch.float32"),
         (lambda: fit_temperature(torch.tensor([[0, 1], [math.nan, 1]]), [0, 1]), "finite.*row 1"),
+        (lambda: fit_temperature(torch.eye(2), ["a", "b"]), r"labels: expected numbers, got \['a', 'b'\]"),
         (lambda: expected_calibration_error(5 * torch.eye(2), [0, 1]), "0 to 1, got 0 to 5"),
+        (lambda: expected_calibration_error(torch.eye(2), [0, 1], bins=2.5), "bins: .*got 2.5"),
     ],
 )
 def test_invalid_arguments_raise_errors(call, message):
@@ -302,6 +317,8 @@ def test_a_classifier_refuses_invalid_arguments_and_names_a_file_that_cannot_be_
     embedder = Embedder("imagebind_tiny", device="cpu")
     with pytest.raises(ValueError, match="templates: expected a sequence"):
         library.ZeroShotClassifier(embedder, ["dog", "cat"], templates="a {}")
+    with pytest.raises(ValueError, match="once, in place of the class name, got 'a photo'"):
+        library.ZeroShotClassifier(embedder, ["dog", "cat"], templates=["a photo"])
     with pytest.raises(ValueError, match="temperature: expected a finite number above 0"):
         library.ZeroShotClassifier(embedder, ["dog", "cat"], temperature=0)
     with pytest.raises(library.MediaError, match=r"gone\.png"):
