@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
+from numbers import Integral
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -24,6 +25,7 @@ from imagebind.errors import MediaError
 from imagebind.intake.items import items_of
 from imagebind.intake.requests import Request, Transform, Views, default_transform, identify, prepare
 from imagebind.media.decoders import is_decoder
+from imagebind.metrics import as_numbers, cosines
 from imagebind.modality import BoundModality, MediaKind, ModalityType
 from imagebind.models.evaluation import evaluation_mode
 from imagebind.models.model import ImageBindModel
@@ -35,7 +37,6 @@ BATCH_SIZE = 32  # views per forward pass
 MAX_VIEWS_AHEAD = 1024  # limit on views decoded ahead, beyond one item per thread; 600 MB of images
 Inspect = Callable[[Views], Any]
 OnError = Literal["raise", "skip"]
-
 MIN_SUM_NORM = 1e-6  # relative to the sum of |weights|; a smaller norm is rounding error
 LOCK_COUNT = 1024  # locks of open files, decoders and images; few items share one
 
@@ -47,13 +48,19 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
     paper's embedding arithmetic, which adds two embeddings with weight 0.5 each.
 
     Raises:
-        ValueError: no vectors, vectors of different widths or not of shape (e,), a vector that is zero or not
-            finite, a weight that is not finite, or a sum of zero.
+        ValueError: no vectors or not pairs, vectors of different widths or not of shape (e,), a vector that
+            is zero or not finite, a weight that is not finite, or a sum of zero.
     """
-    listed = [(_as_array(vector), weight) for vector, weight in parts]
+    try:
+        listed = [
+            (as_numbers(vector, "vector").detach().cpu().double().numpy(), float(weight))
+            for vector, weight in parts
+        ]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"combine: expected [(vector (e,), weight), …], got {parts!r:.200}") from error
     if not listed:
         raise ValueError("combine: expected at least one (vector, weight), got none")
-    width = listed[0][0].shape
+    width = listed[0][0].shape[-1:]
     for number, (vector, weight) in enumerate(listed):
         if vector.ndim != 1 or vector.shape != width:
             raise ValueError(f"vector {number}: expected ({width[0] if width else 'e'},), got {vector.shape}")
@@ -62,11 +69,8 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
         if not 0 < (norm := np.linalg.norm(vector)) < np.inf:
             raise ValueError(f"vector {number}: expected finite numbers that are not all 0, got norm {norm}")
     total = np.sum([weight * vector / np.linalg.norm(vector) for vector, weight in listed], axis=0)
-    norm = np.linalg.norm(total)
-    if not norm > MIN_SUM_NORM * sum(abs(weight) for _, weight in listed):
-        raise ValueError(
-            "combine: expected a sum other than zero, got vectors that cancel out; use other weights"
-        )
+    if not (norm := np.linalg.norm(total)) > MIN_SUM_NORM * sum(abs(weight) for _, weight in listed):
+        raise ValueError("combine: expected a nonzero sum, got vectors that cancel out; use other weights")
     return np.asarray(total / norm, dtype=np.float32)
 
 
@@ -106,19 +110,19 @@ class Embedder:
         Raises:
             CheckpointError: weights or a pack that cannot be found or read, or do not fit.
             SpaceMismatchError: a pack belongs to another space, or cannot be compared with the model.
-            ValueError: `modalities` with a model that is already built, an unknown media type, or a modality
-                that the model does not have.
+            TypeError: `model` is none of these.
+            ValueError: `modalities` with a model that is already built, an unknown media type, a modality
+                that the model does not have, or less than one worker.
         """
         if isinstance(model, str | os.PathLike):
             device = best_device() if device is None else device
             model = pretrained_model(model, modalities=modalities, dtype=dtype, device=device)
-        else:
-            if modalities is not None:
-                raise ValueError(
-                    f"modalities: expected None for a model that is built, got {modalities!r:.80}"
-                )
-            if device is not None or dtype is not None:
-                model = model.to(device=device, dtype=dtype)
+        elif not isinstance(model, torch.nn.Module):
+            raise TypeError(f"model: expected a model or its name, path or URI, got {model!r:.80}")
+        elif modalities is not None:
+            raise ValueError(f"modalities: expected None for a built model, got {modalities!r:.80}")
+        elif device is not None or dtype is not None:
+            model = model.to(device=device, dtype=dtype)
         self._transforms: dict[MediaKind | BoundModality, Transform] = {}
         self.bound: tuple[BoundModality, ...] = ()
         given = dict(transforms or {})
@@ -130,6 +134,8 @@ class Embedder:
         self._transforms |= {MediaKind(kind): transform for kind, transform in given.items()}
         self.autocast = autocast
         self.num_workers = num_workers or min(os.cpu_count() or 1, 8)
+        if self.num_workers < 1:
+            raise ValueError(f"num_workers: expected at least 1, got {num_workers}")
         self._add_locks()
 
     def _add_locks(self) -> None:
@@ -250,8 +256,13 @@ class Embedder:
         )
         vectors = np.full((len(listed), self.embed_dim), np.nan, dtype=np.float32)
         report = []
+        results: Iterable[Embedding] = stream
+        if show_progress_bar:
+            from tqdm.auto import tqdm
+
+            results = tqdm(stream, desc="Embedding", total=len(listed))
         with closing(stream):  # an error's traceback would keep the stream open
-            for result in _with_progress(stream, len(listed)) if show_progress_bar else stream:
+            for result in results:
                 if result.error is not None:
                     if on_error == "raise":
                         raise result.error
@@ -283,8 +294,8 @@ class Embedder:
             MediaError: the items are a table, or a 2-d array of texts or objects.
             ValueError: `modality` or `batch_size` is invalid.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        if not isinstance(batch_size, Integral) or batch_size < 1:
+            raise ValueError(f"batch_size: expected a whole number of at least 1, got {batch_size!r}")
         run = Batcher(self.forward, batch_size=batch_size, normalize=normalize_embeddings, clips=clips)
         waiting: deque[tuple[int, str, MediaKind, Future[Views]]] = deque()
         views_ahead = 0
@@ -322,9 +333,10 @@ class Embedder:
 
         Raises:
             TypeError: an argument is not vectors, for example items that are not embedded yet.
+            ValueError: vectors of different widths.
         """
         rows, columns = (F.normalize(_as_rows(vectors), dim=-1) for vectors in (first, second))
-        return rows @ columns.T
+        return cosines(rows, columns.to(rows.device))
 
     def forward(self, modality: ModalityType, views: Tensor) -> Tensor:
         """Run the model on views, on CUDA without waiting: (v, ...) -> (v, e) float32 on its device."""
@@ -381,20 +393,8 @@ def _decode_pool(num_workers: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)  # if the consumer stops early, wait only for running items
 
 
-def _as_array(vector: Any) -> np.ndarray:
-    vector = vector.detach().cpu() if isinstance(vector, Tensor) else vector
-    return np.asarray(vector, dtype=np.float32)
-
-
 def _as_rows(vectors: Any) -> Tensor:
     try:
-        rows = torch.as_tensor(vectors, dtype=torch.float32)
-    except (TypeError, ValueError, RuntimeError) as error:
+        return torch.atleast_2d(as_numbers(vectors, "vectors").float())
+    except ValueError as error:
         raise TypeError(f"similarity: expected vectors (n, e) from encode, got {vectors!r:.80}") from error
-    return rows.unsqueeze(0) if rows.ndim == 1 else rows
-
-
-def _with_progress(results: Iterator[Embedding], total: int) -> Iterator[Embedding]:
-    from tqdm.auto import tqdm
-
-    return iter(tqdm(results, desc="Embedding", total=total))

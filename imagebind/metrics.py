@@ -30,8 +30,8 @@ def as_numbers(values: Any, name: str, *, device: torch.device | None = None) ->
     Raises:
         ValueError: the values are not real numbers or booleans in an array, a tensor or nested lists.
     """
-    if isinstance(values, np.ndarray):
-        values = np.asarray(values, order="C")  # PyTorch refuses negative strides, such as of `array[::-1]`
+    if isinstance(values, np.ndarray):  # PyTorch refuses negative strides, and warns of read-only memory
+        values = np.require(values, requirements=["C", "W"])
     try:
         numbers = torch.as_tensor(values, device=device)
     except (TypeError, ValueError, RuntimeError) as error:  # the classes depend on the values
@@ -45,7 +45,13 @@ def cosines(rows: Tensor, columns: Tensor) -> Tensor:
     """Return the cosine similarities of unit vectors: (n, e), (m, e) -> (n, m).
 
     Autocast is off here: in bfloat16 many similarities would tie, and the metrics count ties as misses.
+
+    Raises:
+        ValueError: shapes that do not match.
     """
+    if rows.ndim != 2 or columns.ndim != 2 or rows.shape[1] != columns.shape[1]:
+        shapes = f"{tuple(rows.shape)} and {tuple(columns.shape)}"
+        raise ValueError(f"vectors: expected (n, e) and (m, e), got {shapes}")
     device_type = rows.device.type
     has_autocast = torch.amp.is_autocast_available(device_type)
     with torch.autocast(device_type, enabled=False) if has_autocast else nullcontext():

@@ -24,6 +24,14 @@ def test_the_length_of_a_vector_does_not_matter():
     np.testing.assert_allclose(combine([(10 * X, 1), (Y, 1)]), combine([(X, 1), (Y, 1)]), rtol=1e-6)
 
 
+def test_vectors_with_tiny_or_huge_numbers_and_weights_are_normalised():
+    np.testing.assert_allclose(combine([(1e30 * X, 1e60), (1e-30 * Y, 1e60)]), np.sqrt([0.5, 0.5]), rtol=1e-6)
+
+
+def test_a_tensor_in_bfloat16_is_accepted():
+    np.testing.assert_array_equal(combine([(torch.tensor([0, 2], dtype=torch.bfloat16), 1)]), Y)
+
+
 def test_a_tensor_that_requires_grad_is_accepted():
     np.testing.assert_array_equal(combine([(torch.tensor([0.0, 2.0], requires_grad=True), 1)]), Y)
 
@@ -49,7 +57,11 @@ def test_one_vector_is_normalised_and_not_changed_in_place(vector):
     [
         ([], "got none"),
         ([(X, 1), (np.ones(3), 1)], r"vector 1: expected \(2,\), got \(3,\)"),
-        ([(np.ones((1, 2)), 1)], r"vector 0: .*got \(1, 2\)"),
+        ([(np.ones((1, 2)), 1)], r"vector 0: expected \(2,\), got \(1, 2\)"),
+        ([(np.ones((1, 1, 2)), 1)], r"vector 0: expected \(2,\), got \(1, 1, 2\)"),
+        ((X, 0.5), r"combine: expected \[\(vector \(e,\), weight\), …\], got \(array"),
+        ([("a dog", 1)], r"combine: expected .*, got \[\('a dog', 1\)\]"),
+        ([(X, None)], "combine: expected .*None"),
         ([(X, 1), (0 * X, 1)], "vector 1: expected finite numbers that are not all 0"),
         ([(np.array([np.nan, 1]), 1)], "vector 0: expected finite"),
         ([(X, float("nan"))], "weight of vector 0: expected a finite number, got nan"),

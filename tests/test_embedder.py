@@ -371,8 +371,16 @@ def _recordings(items):
 def test_similarity_returns_the_cosine_similarity_of_all_pairs(embedder):
     similarity = embedder.similarity([[3.0, 0.0], [1.0, 1.0]], [0.0, 2.0])
     torch.testing.assert_close(similarity, torch.tensor([[0.0], [2**-0.5]]))
+    np.testing.assert_array_equal(embedder.similarity(np.eye(2)[::-1], np.eye(2)), np.eye(2)[::-1])
+
+
+def test_similarity_refuses_items_and_vectors_of_other_shapes(embedder):
     with pytest.raises(TypeError, match="expected vectors"):
         embedder.similarity(["A dog."], [[1.0, 0.0]])
+    with pytest.raises(ValueError, match=r"expected \(n, e\) and \(m, e\), got \(1, 3\) and \(1, 2\)"):
+        embedder.similarity(np.ones(3), np.ones(2))
+    with pytest.raises(ValueError, match=r"got \(1, 2\) and \(4, 3, 2\)"):
+        embedder.similarity(np.ones(2), np.ones((4, 3, 2)))
 
 
 def test_the_transform_of_a_media_type_can_be_replaced(small_model, audio_file):
@@ -415,6 +423,21 @@ def test_an_embedder_changes_the_precision_of_a_model_and_refuses_modalities_for
         Embedder(model, modalities=["text"])
     with pytest.raises(CheckpointError):
         Embedder("no_such_model.pth", device="cpu")
+
+
+def test_an_embedder_refuses_other_objects_as_models_and_negative_workers(small_model):
+    with pytest.raises(TypeError, match="model: expected a model or its name, path or URI, got None"):
+        Embedder(None)
+    with pytest.raises(ValueError, match="num_workers: expected at least 1, got -1"):
+        Embedder(small_model, num_workers=-1)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, float("nan"), None])
+def test_a_batch_size_that_is_not_a_whole_number_of_at_least_1_is_refused(embedder, batch_size):
+    with pytest.raises(
+        ValueError, match=f"batch_size: expected a whole number of at least 1, got {batch_size}"
+    ):
+        embedder.encode("a dog", batch_size=batch_size)
 
 
 @pytest.mark.cuda
