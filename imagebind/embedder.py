@@ -112,7 +112,7 @@ class Embedder:
             SpaceMismatchError: a pack belongs to another space, or cannot be compared with the model.
             TypeError: `model` is none of these.
             ValueError: `modalities` with a model that is already built, an unknown media type, a modality
-                that the model does not have, or less than one worker.
+                that the model does not have, a `dtype` that is not floating point, or less than one worker.
         """
         if isinstance(model, str | os.PathLike):
             device = best_device() if device is None else device

@@ -206,7 +206,7 @@ def _pack_folder(folder: str | os.PathLike[str]) -> Path:
     Raises:
         CheckpointError: it does not exist, or has no description.
     """
-    path = Path(folder)
+    path = Path(folder).expanduser()
     if not is_uri(os.fspath(folder)):
         expected = f"{os.fspath(folder)}: expected the folder of a pack, as save_pack writes it"
         if not path.is_dir():

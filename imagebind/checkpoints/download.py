@@ -70,9 +70,10 @@ def verify(path: str | os.PathLike[str], released: ReleasedFile = IMAGEBIND_HUGE
         with Path(path).open("rb") as file:
             while chunk := file.read(HASH_CHUNK_BYTES):
                 digest.update(chunk)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise CheckpointError(
-            f"{path}: expected {released.name}, got a file that cannot be read ({error.strerror})"
+            f"{path}: expected {released.name}, got a file that cannot be read "
+            f"({getattr(error, 'strerror', error)})"
         ) from error
     if digest.hexdigest() != released.sha256:
         raise CheckpointError(

@@ -44,7 +44,7 @@ def imagebind_huge(
 
     Raises:
         CheckpointError: the weights cannot be found or downloaded, or do not fit this model.
-        ValueError: an unknown modality.
+        ValueError: an unknown modality, or a `dtype` of loaded weights that is not floating point.
     """
     config = configs.huge_config()
     if pretrained is None or pretrained is False:
@@ -107,7 +107,7 @@ def pretrained_model(
 
     Raises:
         CheckpointError: the weights cannot be found, downloaded or read, or do not fit the model.
-        ValueError: a modality that the model does not have.
+        ValueError: a modality that the model does not have, or a `dtype` that is not floating point.
     """
     if source == TINY:
         return imagebind_tiny(True, modalities=modalities, dtype=dtype, device=device)
@@ -149,7 +149,7 @@ def load_model(
 
     Raises:
         CheckpointError: no such folder, no sizes in it, or weights that do not fit them.
-        ValueError: a modality that the model does not have.
+        ValueError: a modality that the model does not have, or a `dtype` that is not floating point.
     """
     config = saved_config(folder)
     return _with_weights(config, _local(folder), modalities=modalities, dtype=dtype, device=device, mmap=mmap)
@@ -162,7 +162,10 @@ def is_saved_model(source: str | os.PathLike[str]) -> bool:
     """
     if os.fspath(source).startswith(HUB_SCHEME):
         return False
-    return (_local(source) / CONFIG_NAME).is_file()
+    try:
+        return (_local(source) / CONFIG_NAME).is_file()
+    except (OSError, RuntimeError):  # a name that is too long, or no home folder; `resolve` says so
+        return False
 
 
 def saved_config(folder: str | os.PathLike[str]) -> ImageBindConfig:
@@ -181,7 +184,7 @@ def saved_config(folder: str | os.PathLike[str]) -> ImageBindConfig:
 
 
 def _local(folder: str | os.PathLike[str]) -> Path:
-    return resolve(folder) if is_uri(os.fspath(folder)) else Path(folder)
+    return resolve(folder) if is_uri(os.fspath(folder)) else Path(folder).expanduser()
 
 
 def _with_weights(

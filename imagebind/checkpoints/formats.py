@@ -71,10 +71,10 @@ def read_weights(
     Raises:
         CheckpointError: missing, incomplete, damaged, or not a plain state dict.
     """
-    if path.is_dir():
-        return _read_folder(path, modalities, mmap=mmap)
-    regular_size(path)
     try:
+        if path.is_dir():
+            return _read_folder(path, modalities, mmap=mmap)
+        regular_size(path)
         with path.open("rb") as file:
             start = file.read(HEADER_LENGTH_BYTES + 1)
     except OSError as error:
@@ -231,9 +231,10 @@ def _created_folder(folder: Path) -> Iterator[None]:
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise CheckpointError(
-            f"{folder}: expected a writable folder, got one that cannot be created ({error.strerror})"
+            f"{folder}: expected a writable folder, got one that cannot be created "
+            f"({getattr(error, 'strerror', error)})"
         ) from error
     try:
         yield
@@ -249,5 +250,6 @@ def _write_errors(path: Path) -> Iterator[None]:
     """Raise errors of writing as `CheckpointError`."""
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:  # RuntimeError: torch on a full disk
+    except (OSError, RuntimeError, SafetensorError, KeyError) as error:
+        # RuntimeError: torch on a full disk; KeyError: a dtype that safetensors lacks
         raise CheckpointError(f"{path}: cannot be written ({error})") from error

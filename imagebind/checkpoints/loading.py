@@ -53,10 +53,10 @@ def resolve(
         return download(cache_dir=cache_dir, offline=offline, show_progress=show_progress)
     if name.startswith(HUB_SCHEME):
         return _from_hub(name.removeprefix(HUB_SCHEME), cache_dir, offline=is_offline(offline))
-    path = _from_uri(name, cache_dir, offline) if is_uri(name) else Path(name).expanduser()
     try:
+        path = _from_uri(name, cache_dir, offline) if is_uri(name) else Path(name).expanduser()
         path.stat()
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+    except (OSError, ValueError, RuntimeError) as error:  # a null character in the name, or no home folder
         raise CheckpointError(
             f"{name}: no such file ({getattr(error, 'strerror', error)}); pass a .pth or .safetensors file, "
             f"a folder of safetensors, {HUB_SCHEME}owner/repo or another URI"
@@ -101,7 +101,10 @@ def load_into(
 
     Raises:
         CheckpointError: as `read_state_dict`, or names or shapes that differ from the model's.
+        ValueError: `dtype` is not floating point.
     """
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"dtype: expected a floating point dtype such as torch.float16, got {dtype!r}")
     path = resolve(source)
     own = model.state_dict()
     if modalities is None:

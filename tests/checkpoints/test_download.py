@@ -337,9 +337,10 @@ def test_verify_detects_one_flipped_bit(tmp_path):
         verify(path, RELEASED)
 
 
-def test_verify_names_a_missing_file(tmp_path):
-    with pytest.raises(CheckpointError, match=r"none\.pth: expected .*, got a file that cannot be read"):
-        verify(tmp_path / "none.pth", RELEASED)
+@pytest.mark.parametrize("name", ["none.pth", "nul\0.pth"])
+def test_verify_names_a_file_that_cannot_be_read(tmp_path, name):
+    with pytest.raises(CheckpointError, match=f"{name}: expected .*, got a file that cannot be read"):
+        verify(tmp_path / name, RELEASED)
 
 
 def test_a_verified_file_is_not_hashed_again_until_it_changes(tmp_path, monkeypatch):

@@ -144,6 +144,18 @@ def test_huge_weights_of_another_size_raise_an_error(small_weights):
         imagebind_huge(small_weights)
 
 
+def test_a_model_is_loaded_from_the_home_folder(small_weights, monkeypatch):
+    monkeypatch.setenv("HOME", str(small_weights.parent))
+    for load in (load_model, pretrained_model):
+        assert load(f"~/{small_weights.name}").config == small_config()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~no-such-user/model"])
+def test_a_name_that_cannot_be_a_path_raises_an_error_with_the_valid_sources(name):
+    with pytest.raises(CheckpointError, match=f"{name}: no such file .*hf://"):
+        pretrained_model(name)
+
+
 def test_a_folder_without_sizes_raises_an_error_with_the_missing_file(tmp_path):
     with pytest.raises(CheckpointError, match=r"config\.json.*expected the sizes of a saved model"):
         load_model(tmp_path)

@@ -305,7 +305,16 @@ def test_a_file_and_a_folder_are_returned_unchanged(tmp_path, monkeypatch):
     assert resolve(str(tmp_path)) == tmp_path
 
 
-@pytest.mark.parametrize("name", ["none.pth", "nielsr/imagebind-huge", "nul\0.pth", "x" * 5000])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64, "float16"])
+def test_a_dtype_that_is_not_floating_point_raises_an_error(tmp_path, entries, dtype):
+    path = saved(entries, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=f"dtype: expected a floating point dtype .*, got {dtype!r}"):
+        load_into(Tiny(), path, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    "name", ["none.pth", "nielsr/imagebind-huge", "nul\0.pth", "x" * 5000, "~no-such-user/w.pth"]
+)
 def test_a_missing_file_raises_an_error_with_the_valid_sources(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="no such file") as caught:
@@ -461,6 +470,7 @@ def test_a_file_with_flipped_bits_is_read_or_raises_an_error(tmp_path, entries, 
         b'{"weight_map": {"a": ".."}}',
         b'{"weight_map": {"a": "w.pth"}}',
         b'{"weight_map": {"a": "none.safetensors"}}',
+        b'{"weight_map": {"a": "' + b"x" * 300 + b'.safetensors"}}',
         b'{"weight_map": {"a": "audio.safetensors"}}',
         b"[" * 100_000,
         b"\xff\xfe",
@@ -534,6 +544,15 @@ def test_a_folder_that_cannot_be_created_raises_an_error_with_its_path(tmp_path,
         save_state_dict(entries, tmp_path / "file" / "folder")
     with pytest.raises(CheckpointError, match="file"):
         save_state_dict(entries, tmp_path / "file" / "w.pth")
+    with pytest.raises(CheckpointError, match="null byte"):
+        save_state_dict(entries, tmp_path / "nul\0")
+
+
+def test_a_dtype_that_safetensors_lacks_raises_an_error_with_its_name(tmp_path):
+    entries = {"modality_trunks.audio.weight": torch.ones(2, dtype=torch.complex128)}
+    with pytest.raises(CheckpointError, match=r"w\.safetensors: cannot be written .*complex128"):
+        save_state_dict(entries, tmp_path / "w.safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["weights.bin", "weights.npz"])
