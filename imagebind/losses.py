@@ -29,7 +29,7 @@ def info_nce(first: Tensor, second: Tensor, *, temperature: float | Tensor) -> T
             number; the value of a tensor is not checked.
     """
     _check_pairs(first, second)
-    first, second = _unit_rows(first), _unit_rows(second)
+    first, second = _unit_rows(first, second)
     return _both_directions(first, second, first, second, temperature=temperature)
 
 
@@ -44,7 +44,7 @@ def distributed_info_nce(first: Tensor, second: Tensor, *, temperature: float | 
     _check_pairs(first, second)
     if world_size() == 1:
         return info_nce(first, second, temperature=temperature)
-    first, second = _unit_rows(first), _unit_rows(second)
+    first, second = _unit_rows(first, second)
     all_first, all_second = gather_features(first, second)
     offset = dist.get_rank() * len(first)
     return _both_directions(first, second, all_first, all_second, temperature=temperature, offset=offset)
@@ -160,8 +160,9 @@ def _both_directions(
         return F.cross_entropy(to_second, targets) + F.cross_entropy(to_first, targets)
 
 
-def _unit_rows(rows: Tensor) -> Tensor:
-    return F.normalize(rows.to(torch.promote_types(rows.dtype, torch.float32)), dim=-1)
+def _unit_rows(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    dtype = torch.promote_types(torch.promote_types(first.dtype, second.dtype), torch.float32)
+    return F.normalize(first.to(dtype), dim=-1), F.normalize(second.to(dtype), dim=-1)
 
 
 def _check_pairs(first: Tensor, second: Tensor) -> None:

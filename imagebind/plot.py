@@ -24,7 +24,7 @@ def similarity_heatmap(similarity: np.ndarray, rows: Sequence[str], columns: Seq
     Cells show their numbers if there are at most `MAX_NUMBERED_CELLS`.
 
     Raises:
-        ValueError: the numbers of labels do not match the shape.
+        ValueError: the matrix is empty, or the numbers of labels do not match its shape.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -33,6 +33,8 @@ def similarity_heatmap(similarity: np.ndarray, rows: Sequence[str], columns: Seq
         raise ValueError(
             f"heat map: expected labels for {similarity.shape}, got {len(rows)} and {len(columns)}"
         )
+    if similarity.size == 0:
+        raise ValueError(f"heat map: expected at least one row and column, got {similarity.shape}")
     width, height = (2.5 + CELL_INCHES * max(len(labels), 3) for labels in (columns, rows))
     figure = Figure(figsize=(width + 0.8, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -41,9 +43,9 @@ def similarity_heatmap(similarity: np.ndarray, rows: Sequence[str], columns: Seq
     axes.set_xticks(range(len(columns)), [_short(label) for label in columns], rotation=40, ha="right")
     axes.set_yticks(range(len(rows)), [_short(label) for label in rows])
     if similarity.size <= MAX_NUMBERED_CELLS:
-        middle = (similarity.min() + similarity.max()) / 2
+        middle = sum(image.get_clim()) / 2  # NaN is not counted
         for (row, column), cosine in np.ndenumerate(similarity):
-            colour = "black" if cosine > middle else "white"
+            colour = "white" if cosine <= middle else "black"  # the cell of NaN is white
             axes.text(column, row, f"{cosine:.2f}", ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label="cosine")
     return figure

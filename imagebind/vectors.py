@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from errno import EISDIR
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
@@ -76,15 +77,18 @@ class VectorFile:
 
         Raises:
             ValueError: another suffix.
-            OSError: the file cannot be written.
+            OSError: the path is a folder, or the file cannot be written.
         """
         check_suffix(path)
         self.path = as_path(path)
         writer = _WRITERS[self.path.suffix.lower()]
+        self._embed_dim = embed_dim
         beside = self.path
         if isinstance(self.path, StorePath):
             file_system(str(self.path))  # fails before anything is embedded
             beside = Path(tempfile.gettempdir(), self.path.name)
+        elif self.path.is_dir():
+            raise IsADirectoryError(EISDIR, "expected a file, got a folder", str(path))
         self._temporary = temporary_beside(beside)
         self._writer: _RowWriter = writer(self._temporary, embed_dim)
         self._rows: list[VectorRow] = []
@@ -94,7 +98,15 @@ class VectorFile:
         return self
 
     def write(self, row: VectorRow) -> None:
-        """Add a row."""
+        """Add a row.
+
+        Raises:
+            ValueError: the vector has another width.
+        """
+        if row.vector.shape != (self._embed_dim,):
+            raise ValueError(
+                f"{row.path}: expected a vector ({self._embed_dim},), got {tuple(row.vector.shape)}"
+            )
         self._rows.append(row)
         if len(self._rows) == ROWS_PER_GROUP:
             self._flush()

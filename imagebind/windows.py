@@ -179,7 +179,7 @@ class WindowPlanner:
                 f"windows: expected finite seconds with {MIN_HOP_SECONDS:g} <= hop <= window, "
                 f"got a hop of {hop_seconds:g} and a window of {window_seconds:g}"
             )
-        self._window, self._hop = Fraction(window_seconds), Fraction(hop_seconds)
+        self._window, self._hop = Fraction(float(window_seconds)), Fraction(float(hop_seconds))
         transforms = {kind: embedder.transform(kind) for kind in MediaKind}
         self._bases = {
             kind: base for kind, base in transforms.items() if isinstance(base, RecordingTransform)

@@ -79,6 +79,13 @@ def test_logits_are_float32_under_autocast_and_for_bfloat16_embeddings():
     assert torch.equal(of_half, info_nce(half[0].float(), half[1].float(), temperature=0.02))
 
 
+def test_sides_of_two_dtypes_are_computed_in_the_wider_one():
+    first, second = pairs()
+    loss = info_nce(first.double(), second.bfloat16(), temperature=TEMPERATURE)
+    assert loss.dtype == torch.float64
+    assert torch.equal(loss, info_nce(first.double(), second.bfloat16().double(), temperature=TEMPERATURE))
+
+
 def test_the_embeddings_are_not_changed_in_place():
     first, second = pairs()
     before = first.clone(), second.clone()

@@ -27,3 +27,13 @@ def test_a_long_label_keeps_its_ends():
 def test_labels_that_do_not_fit_the_matrix_are_refused():
     with pytest.raises(ValueError, match=r"expected labels for \(2, 3\), got 2 and 2"):
         similarity_heatmap(np.ones((2, 3)), ["a", "b"], ["c", "d"])
+
+
+def test_an_empty_matrix_is_refused():
+    with pytest.raises(ValueError, match=r"expected at least one row and column, got \(2, 0\)"):
+        similarity_heatmap(np.ones((2, 0)), ["a", "b"], [])
+
+
+def test_a_failed_item_does_not_change_the_colours_of_the_other_numbers():
+    figure = similarity_heatmap(np.array([[1.0, 0.25], [np.nan, np.nan]]), ["a", "b"], ["c", "d"])
+    assert [text.get_color() for text in figure.axes[0].texts] == ["black", "white", "black", "black"]

@@ -80,6 +80,20 @@ def test_another_suffix_raises_an_error_with_the_supported_ones(tmp_path):
         VectorFile(tmp_path / "v.csv", embed_dim=4)
 
 
+def test_a_folder_is_refused_before_rows_are_written(tmp_path):
+    (tmp_path / "v.npz").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"expected a file, got a folder: .*v\.npz"):
+        VectorFile(tmp_path / "v.npz", embed_dim=4)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "npz"])
+def test_a_vector_of_another_width_raises_an_error_with_its_path(tmp_path, suffix):
+    wide = VectorRow("a.wav", "audio", None, None, np.ones(5, np.float32))
+    with pytest.raises(ValueError, match=r"a\.wav: expected a vector \(4,\), got \(5,\)"):
+        write(tmp_path / f"v.{suffix}", [*some_rows(1), wide])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_recording_has_one_row_or_one_row_per_clip():
     spans, vector = ((0.0, 2.0), (1.0, 3.0)), np.ones(4, np.float32)
     whole = Embedding(index=0, name="a.wav", kind=MediaKind.AUDIO, vector=vector, spans=spans)

@@ -292,6 +292,11 @@ def test_windows_with_gaps_or_no_length_are_refused(embedder, window, hop):
         make_planner(embedder, window, hop)
 
 
+def test_the_lengths_of_windows_may_be_numbers_of_numpy(embedder, imu_table):
+    planner = make_planner(embedder, np.float32(6), np.float32(3))
+    assert spans_of(planner.requests(imu_table, MediaKind.IMU, {}))[:2] == [(0, 6), (3, 9)]
+
+
 def test_a_damaged_recording_is_named(embedder, tmp_path, recording):
     (tmp_path / "cut.mp4").write_bytes(recording.read_bytes()[:1000])
     with pytest.raises(MediaError, match=r"cut\.mp4"):
