@@ -137,6 +137,7 @@ class ImageBindConfig(_ModelSizes):
 
         Raises:
             KeyError: this config has no trunk for the modality.
+            ValueError: an unknown modality.
         """
         config = getattr(self, ModalityType(modality).value)
         if config is None:

@@ -48,7 +48,7 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
     paper's embedding arithmetic, which adds two embeddings with weight 0.5 each.
 
     Raises:
-        ValueError: no vectors or not pairs, vectors of different widths or not of shape (e,), a vector that
+        ValueError: no (vector, weight) pairs, vectors of different widths or not of shape (e,), a vector that
             is zero or not finite, a weight that is not finite, or a sum of zero.
     """
     try:
@@ -110,7 +110,7 @@ class Embedder:
         Raises:
             CheckpointError: weights or a pack that cannot be found or read, or do not fit.
             SpaceMismatchError: a pack belongs to another space, or cannot be compared with the model.
-            TypeError: `model` is none of these.
+            TypeError: `model` is neither a model nor a name, path or URI.
             ValueError: `modalities` with a model that is already built, an unknown media type, a modality
                 that the model does not have, a `dtype` that is not floating point, or less than one worker.
         """

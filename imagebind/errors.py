@@ -25,7 +25,7 @@ class MediaError(ImageBindError, ValueError):
 
         Args:
             item: name of the item, or the complete message.
-            got: what was found, a noun phrase; without `expected`, a statement such as "no such file".
+            got: the found value, a noun phrase; without `expected`, a statement such as "no such file".
             expected: a noun phrase.
             hint: the way out, if there is one.
         """

@@ -72,7 +72,7 @@ class BoundModality(str):
 
     @property
     def modality(self) -> "BoundModality":
-        """The modality itself, as for a `MediaKind`."""
+        """The modality itself; a `MediaKind` has an attribute of this name, too."""
         return self
 
 

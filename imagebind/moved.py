@@ -102,6 +102,6 @@ class MovedModules(MetaPathFinder, Loader):
 
 
 def install() -> None:
-    """Find moved modules after all others; a second call does nothing."""
+    """Add the finder of moved modules after all other finders; a second call does nothing."""
     if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
         sys.meta_path.append(MovedModules())

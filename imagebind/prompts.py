@@ -126,7 +126,11 @@ COMMENT_PREFIX = "#"
 
 
 def default_templates(kind: MediaKind | str) -> tuple[str, ...]:
-    """Return the default templates of a media type; the module docstring explains the choice."""
+    """Return the default templates of a media type; the module docstring explains the choice.
+
+    Raises:
+        ValueError: an unknown media type.
+    """
     if isinstance(kind, BoundModality):
         return OPENAI_IMAGENET_TEMPLATES
     kind = MediaKind(kind)

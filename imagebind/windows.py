@@ -197,7 +197,7 @@ class WindowPlanner:
         `with_audio` is false. If the embedder has a custom transform, a recording is one request.
 
         Raises:
-            MediaError: a recording cannot be read.
+            MediaError: a recording cannot be read, or is too long.
         """
         has_audio = False
         if kind not in self._bases:

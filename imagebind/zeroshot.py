@@ -264,7 +264,7 @@ def default_temperature(model: nn.Module, modality: ModalityType | str) -> float
     0.01 for vision, 0.022 for audio, 0.032 for thermal, 0.045 for depth and IMU; the best values are unknown.
 
     Raises:
-        ValueError: text has no logit scale in this model.
+        ValueError: text has no logit scale in this model, or the modality is unknown.
     """
     text = logit_scale(model, ModalityType.TEXT)
     if text is None:
