@@ -21,9 +21,9 @@ from imagebind.packs import read_pack, save_pack
 from imagebind.space import Space, SpaceMismatchError
 from imagebind.transforms import ArrayTransform
 from imagebind.zeroshot import ZeroShotClassifier
+from tests.packed import EVENT_SIZES as SIZES
+from tests.packed import SIDE
 
-SIDE = 32
-SIZES = OneChannelConfig(embed_dim=16, num_blocks=1, num_heads=2, image_size=SIDE, patch_size=8)
 TRANSFORM = ArrayTransform(shape=(1, SIDE, SIDE), mean=0.5, std=0.25)
 
 

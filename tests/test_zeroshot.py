@@ -184,7 +184,7 @@ def test_probabilities_equal_an_example_computed_by_hand():
 
 def test_the_fitted_temperature_equals_an_example_computed_by_hand():
     # Three of four are correct by 0.2, so the likelihood is highest where e^(0.2 / t) = 3.
-    scores = torch.tensor([[0.2, 0.0]] * 3 + [[0.2, 0.0]])
+    scores = torch.tensor([[0.2, 0.0]] * 4)
     assert fit_temperature(scores, [0, 0, 0, 1]) == pytest.approx(0.2 / math.log(3), rel=1e-6)
 
 
