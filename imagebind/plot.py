@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imagebind.metrics import Matrix, as_numbers
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -18,17 +20,18 @@ MOMENT_COLOUR = "C4"
 MAX_NUMBERED_CELLS = 400  # with more, the numbers would not be readable
 
 
-def similarity_heatmap(similarity: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> "Figure":
+def similarity_heatmap(similarity: Matrix, rows: Sequence[str], columns: Sequence[str]) -> "Figure":
     """Return a heat map of cosine similarities (n, m), with labels of its n rows and m columns.
 
     Cells show their numbers if there are at most `MAX_NUMBERED_CELLS`.
 
     Raises:
-        ValueError: the matrix is empty, or the numbers of labels do not match its shape.
+        ValueError: the matrix is empty or not numeric, or the numbers of labels do not match its shape.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    similarity = as_numbers(similarity, "heat map").detach().cpu().double().numpy()
     if similarity.shape != (len(rows), len(columns)):
         raise ValueError(
             f"heat map: expected labels for {similarity.shape}, got {len(rows)} and {len(columns)}"

@@ -1,7 +1,8 @@
-"""The heat map shows the numbers of the matrix."""
+"""The heat map shows the numbers and labels of a matrix."""
 
 import numpy as np
 import pytest
+import torch
 
 from imagebind.plot import similarity_heatmap
 
@@ -27,6 +28,12 @@ def test_a_long_label_keeps_its_ends():
 def test_labels_that_do_not_fit_the_matrix_are_refused():
     with pytest.raises(ValueError, match=r"expected labels for \(2, 3\), got 2 and 2"):
         similarity_heatmap(np.ones((2, 3)), ["a", "b"], ["c", "d"])
+
+
+def test_the_similarities_may_be_a_tensor_in_training():
+    similarity = torch.tensor([[0.5]], dtype=torch.bfloat16, requires_grad=True)
+    figure = similarity_heatmap(similarity, ["a"], ["b"])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.50"]
 
 
 def test_an_empty_matrix_is_refused():
