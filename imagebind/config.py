@@ -4,7 +4,6 @@ Each trunk has its own config, and an `ImageBindConfig` combines the trunks of a
 `tiny_config()` return the configs of the named models.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -213,17 +212,18 @@ def check_size(name: str, value: Any, number_type: Any) -> None:
         TypeError: not a number, or a float instead of an integer.
         ValueError: out of bounds.
     """
-    is_int = number_type is int
+    is_int, is_duration = number_type is int, name.endswith("seconds")
     if type(value) not in ((int,) if is_int else (int, float)):
         raise TypeError(f"{name}: expected {'a whole' if is_int else 'a'} number, got {value!r:.80}")
     if is_int:
         most: float = MAX_BLOCKS if name.endswith("num_blocks") else MAX_SIZE
         in_bounds = 1 <= value <= most
     else:
-        most = MAX_SIZE if name.endswith("seconds") else 1.0  # the others are rates and epsilons
-        in_bounds = 0 <= value < most and math.isfinite(value)
+        most = MAX_SIZE if is_duration else 1.0  # the others are rates and epsilons
+        in_bounds = 0 <= value < most and not (is_duration and value == 0)
     if not in_bounds:
-        expected = f"1 to {most:,}" if is_int else f"at least 0 and less than {most:,}"
+        least = "above 0" if is_duration else "at least 0"
+        expected = f"1 to {most:,}" if is_int else f"{least} and less than {most:,}"
         is_huge = isinstance(value, int) and value.bit_length() > 64  # Python may refuse to print it
         shown = f"an integer of {value.bit_length()} bits" if is_huge else f"{value:,}"
         raise ValueError(f"{name}: expected {expected}, got {shown}")

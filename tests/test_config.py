@@ -1,5 +1,7 @@
 """Tests of model configs: selected trunks, writing and reading."""
 
+import math
+
 import pytest
 
 from imagebind.config import ImageBindConfig, tiny_config
@@ -40,12 +42,15 @@ def test_invalid_sizes_raise_errors_with_the_expected_ones(sizes, message):
             "text.context_length: expected 1 to 1,048,576, got an integer of 101 bits",
         ),
         ("norm_eps", 1.1, "text.norm_eps: expected at least 0 and less than 1.0, got 1.1"),
+        ("norm_eps", math.nan, "text.norm_eps: expected at least 0 and less than 1.0, got nan"),
         ("num_heads", 3, "text.embed_dim: expected a multiple of num_heads = 3, got 64"),
+        ("seconds", 0.0, "imu.seconds: expected above 0 and less than 1,048,576, got 0.0"),
+        ("seconds", math.inf, "imu.seconds: expected above 0 and less than 1,048,576, got inf"),
     ],
 )
 def test_sizes_out_of_bounds_raise_errors_with_the_bounds(size, value, message):
     sizes = tiny_config().to_dict()
-    sizes["text"][size] = value
+    sizes[message.partition(".")[0]][size] = value
     with pytest.raises(ValueError) as caught:
         ImageBindConfig.from_dict(sizes)
     assert str(caught.value) == message
