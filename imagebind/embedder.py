@@ -296,7 +296,7 @@ class Embedder:
         """
         if not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(f"batch_size: expected a whole number of at least 1, got {batch_size!r}")
-        run = Batcher(self.forward, batch_size=batch_size, normalize=normalize_embeddings, clips=clips)
+        batcher = Batcher(self.forward, batch_size=batch_size, normalize=normalize_embeddings, clips=clips)
         waiting: deque[tuple[int, str, MediaKind, Future[Views]]] = deque()
         views_ahead = 0
         views_needed = min(batch_size, MAX_VIEWS_AHEAD)
@@ -305,7 +305,7 @@ class Embedder:
                 try:
                     request = self._identify(item, modality)
                 except MediaError as error:
-                    run.fail(index, error.item, None, error)
+                    batcher.fail(index, error.item, None, error)
                 else:
                     transform = self.transform(request.kind)
                     future = pool.submit(self._prepare, request, transform, inspect)
@@ -315,16 +315,16 @@ class Embedder:
                 del item  # free it, as it may be large and the consumer slow
                 while waiting and (
                     (len(waiting) > self.num_workers and views_ahead > views_needed)
-                    or index - waiting[0][0] >= run.lookahead  # failed items add no views
+                    or index - waiting[0][0] >= batcher.lookahead  # failed items add no views
                 ):
                     views_ahead -= _views_expected(self.transform(waiting[0][2]))
-                    run.take(*waiting.popleft())
-                yield from run.finished()
+                    batcher.take(*waiting.popleft())
+                yield from batcher.finished()
             while waiting:
-                run.take(*waiting.popleft())
-                yield from run.finished()
-            run.flush()
-            yield from run.finished()
+                batcher.take(*waiting.popleft())
+                yield from batcher.finished()
+            batcher.flush()
+            yield from batcher.finished()
 
     combine = staticmethod(combine)  # also as a method, since it takes the vectors of `encode`
 

@@ -195,9 +195,9 @@ def _relevant(scores: Tensor, target: Matrix | None) -> Tensor:
                 f"target: expected similarity's shape {tuple(scores.shape)}, "
                 f"got booleans of {tuple(target.shape)}"
             )
-        if (none := ~target.any(dim=1)).any():
+        if (without := ~target.any(dim=1)).any():
             raise ValueError(
-                f"target: expected a relevant candidate for each query, got none for row {first_row(none)}"
+                f"target: expected a relevant candidate for each query, got none for row {first_row(without)}"
             )
         return target
     if target.is_floating_point() or target.shape != (queries,):

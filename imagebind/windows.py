@@ -260,19 +260,19 @@ class WindowPlanner:
         whole = len(windows) == 1
         if whole and isinstance(opened, SequentialAudio):  # decode it as `encode` does
             opened = None
-        together = 1
+        windows_per_stretch = 1
         if not whole:
             views = len(clips_of(transform, windows[0])) * getattr(transform, "crops", 1)
-            together = max(STRETCH_VIEWS // views, 1)
-        for number, first in enumerate(range(0, len(windows), together)):
+            windows_per_stretch = max(STRETCH_VIEWS // views, 1)
+        for number, first in enumerate(range(0, len(windows), windows_per_stretch)):
             stretch = Stretch(
                 path=path,
-                windows=windows[first : first + together],
+                windows=windows[first : first + windows_per_stretch],
                 whole=whole,
                 opened=opened,
                 options=options,
                 number=number,
-                last=first + together >= len(windows),
+                last=first + windows_per_stretch >= len(windows),
             )
             yield Request(kind=kind, payload=stretch, name=name_of(path))
 
