@@ -25,6 +25,7 @@ def info_nce(first: Tensor, second: Tensor, *, temperature: float | Tensor) -> T
     only `temperature` scales the logits. Computed in float32 or higher, also under autocast.
 
     Raises:
+        TypeError: a side is not a tensor.
         ValueError: the shapes are not (b, e) each with b >= 1, or the temperature is not one positive, finite
             number; the value of a tensor is not checked.
     """
@@ -39,6 +40,7 @@ def distributed_info_nce(first: Tensor, second: Tensor, *, temperature: float | 
     Without other ranks it is `info_nce`.
 
     Raises:
+        TypeError: as `info_nce`.
         ValueError: as `info_nce`; or, on every rank, if the numbers of pairs differ between ranks.
     """
     _check_pairs(first, second)
@@ -166,6 +168,9 @@ def _unit_rows(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check_pairs(first: Tensor, second: Tensor) -> None:
+    for side in (first, second):
+        if not isinstance(side, Tensor):
+            raise TypeError(f"contrastive loss: expected tensors, got {type(side).__name__}")
     if first.ndim != 2 or first.shape != second.shape or len(first) == 0:
         raise ValueError(
             "contrastive loss: expected one or more pairs of rows, (b, e) and (b, e), "

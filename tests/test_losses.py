@@ -156,6 +156,12 @@ def test_sides_that_are_not_pairs_raise_an_error_with_their_shapes(shapes):
         info_nce(torch.zeros(shapes[0]), torch.zeros(shapes[1]), temperature=TEMPERATURE)
 
 
+@pytest.mark.parametrize("loss", [info_nce, distributed_info_nce])
+def test_a_side_that_is_not_a_tensor_raises_an_error_with_its_type(loss):
+    with pytest.raises(TypeError, match="contrastive loss: expected tensors, got ndarray"):
+        loss(torch.eye(2), torch.eye(2).numpy(), temperature=TEMPERATURE)
+
+
 # Two ranks with half of the batch each, against one process with the whole batch.
 
 
