@@ -77,6 +77,11 @@ def test_a_loaded_pack_gives_the_vectors_of_the_saved_model(pack, bound, events)
     assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
 
+def test_a_pack_is_loaded_from_the_home_folder(pack, tiny, monkeypatch):
+    monkeypatch.setenv("HOME", str(pack.parent))
+    assert Embedder(tiny, packs=f"~/{pack.name}").bound == ("event",)
+
+
 def test_the_other_modalities_are_shared_and_the_given_model_is_unchanged(pack, tiny):
     names = tiny.modalities
     embedder = Embedder(tiny, packs=[pack])
