@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
-from numbers import Integral
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from imagebind.batching import Batcher, Embedding
 from imagebind.checkpoints.factory import pretrained_model
+from imagebind.checks import check_whole
 from imagebind.device import best_device
 from imagebind.errors import MediaError
 from imagebind.intake.items import items_of
@@ -294,8 +294,7 @@ class Embedder:
             MediaError: the items are a table, or a 2-d array of texts or objects.
             ValueError: `modality` or `batch_size` is invalid.
         """
-        if not isinstance(batch_size, Integral) or batch_size < 1:
-            raise ValueError(f"batch_size: expected a whole number of at least 1, got {batch_size!r}")
+        check_whole(1, batch_size=batch_size)
         batcher = Batcher(self.forward, batch_size=batch_size, normalize=normalize_embeddings, clips=clips)
         waiting: deque[tuple[int, str, MediaKind, Future[Views]]] = deque()
         views_ahead = 0

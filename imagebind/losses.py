@@ -14,6 +14,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from imagebind.checks import check_positive
 from imagebind.config import MAX_LOGIT_SCALE
 
 
@@ -182,8 +183,8 @@ def _check_temperature(temperature: float | Tensor) -> None:
     if isinstance(temperature, Tensor):  # reading its value would wait for the accelerator
         if temperature.numel() != 1:
             raise ValueError(f"temperature: expected one number, got shape {tuple(temperature.shape)}")
-    elif not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature: expected a positive, finite number, got {temperature}")
+    else:
+        check_positive(temperature=temperature)
 
 
 def _check_equal_batches(rows: Tensor) -> None:

@@ -14,12 +14,13 @@ Two rules make results independent of how sorting orders equal scores and NaN:
 
 from collections.abc import Iterable
 from contextlib import nullcontext
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from imagebind.checks import check_whole
 
 Matrix = Tensor | np.ndarray
 
@@ -83,7 +84,7 @@ def recall_at_k(similarity: Matrix, target: Matrix | None, k: int) -> float:
     Raises:
         ValueError: as `target_ranks`, or k is not a whole number of at least 1.
     """
-    _check_k(k)
+    check_whole(1, k=k)
     return _mean_share(target_ranks(similarity, target) <= k)
 
 
@@ -99,7 +100,7 @@ def retrieval_recalls(
     """
     ks = tuple(ks)
     for k in ks:
-        _check_k(k)
+        check_whole(1, k=k)
     ranks = target_ranks(similarity, target)
     return {k: _mean_share(ranks <= k) for k in ks}
 
@@ -217,8 +218,3 @@ def _relevant(scores: Tensor, target: Matrix | None) -> Tensor:
 def first_row(flags: Tensor) -> int:
     """Return the number of the first row whose flag is true: (n,) booleans -> int."""
     return int(flags.nonzero()[0])
-
-
-def _check_k(k: int) -> None:
-    if not isinstance(k, Integral) or k < 1:
-        raise ValueError(f"k: expected a whole number of at least 1, got {k!r}")

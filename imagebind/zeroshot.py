@@ -12,7 +12,6 @@ yours: `fit_temperature` on some labelled samples, and `expected_calibration_err
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from imagebind.checks import check_positive, check_whole
 from imagebind.config import MAX_LOGIT_SCALE
 from imagebind.metrics import Matrix, as_numbers, first_row
 from imagebind.modality import BoundModality, MediaKind, ModalityType
@@ -79,7 +79,7 @@ class ZeroShotClassifier:
         self.labels = [names[0] for names in self.classes]
         self.templates = None if templates is None else _checked_templates(templates)
         if temperature is not None:
-            _check_temperature(temperature)
+            check_positive(temperature=temperature)
         self.temperature = temperature
         self._classifiers: dict[tuple[Template, ...], Tensor] = {}
 
@@ -186,8 +186,7 @@ def build_zero_shot_classifier(
     names = [name for of_class in _class_names(classnames) for name in of_class]
     fills = [each if callable(each) else each.format for each in _checked_templates(templates)]
     size = len(names) if num_classes_per_batch is None else num_classes_per_batch
-    if not isinstance(size, Integral) or size < 1:
-        raise ValueError(f"num_classes_per_batch: expected None or a whole number above 0, got {size!r}")
+    check_whole(1, num_classes_per_batch=size)
     batches: Iterable[list[str]] = [names[start : start + size] for start in range(0, len(names), size)]
     if use_tqdm:
         from tqdm.auto import tqdm
@@ -248,7 +247,7 @@ def class_probabilities(scores: Matrix, temperature: float) -> Tensor:
     Raises:
         ValueError: scores that are not numbers, or a temperature that is not positive and finite.
     """
-    _check_temperature(temperature)
+    check_positive(temperature=temperature)
     return (as_numbers(scores, "scores").float() / temperature).softmax(dim=-1)
 
 
@@ -320,18 +319,12 @@ def expected_calibration_error(
     low, high = probabilities.aminmax()
     if low < 0 or high > 1 + 1e-6:
         raise ValueError(f"probabilities: expected numbers from 0 to 1, got {low:g} to {high:g}")
-    if not isinstance(bins, int) or bins < 1:
-        raise ValueError(f"bins: expected a whole number of at least 1, got {bins!r}")
+    check_whole(1, bins=bins)
     confidence, answer = probabilities.max(dim=1)
     surplus = confidence - (answer == labels).double()
     bin_index = (confidence * bins).ceil().long().clamp(1, bins) - 1  # bins include their upper end
     sums = surplus.new_zeros(bins).index_add(0, bin_index, surplus)
     return (sums.abs().sum() / len(labels)).item()
-
-
-def _check_temperature(temperature: float) -> None:
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature: expected a finite number above 0, got {temperature}")
 
 
 def _class_names(classnames: Sequence[ClassName]) -> list[tuple[str, ...]]:

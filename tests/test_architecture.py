@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "imagebind"
 # From the bottom to the top. A part imports parts of lower floors, and of its own floor only those listed in
 # SAME_FLOOR_IMPORTS.
 FLOORS = (
-    ("modality", "moved"),
+    ("checks", "modality", "moved"),
     ("errors", "config"),
     ("io",),
     ("calibration", "device", "failures", "media", "models", "losses", "metrics", "prompts"),

@@ -153,7 +153,7 @@ def test_an_item_without_an_embedding_has_nan_scores():
         (lambda: build_zero_shot_classifier(Tower(), letters, ["dog", 7], TEMPLATES), "class 1: .*got 7"),
         (
             lambda: build_zero_shot_classifier(Tower(), letters, NAMES, TEMPLATES, 1.5),
-            "or .* above 0, got 1.5",
+            "num_classes_per_batch: expected a whole number of at least 1, got 1.5",
         ),
         (lambda: class_scores(None, torch.eye(2)), "embeddings: expected numbers, got None"),
         (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0.0, 1.0]), "groups: expected class numbers"),
@@ -161,7 +161,7 @@ def test_an_item_without_an_embedding_has_nan_scores():
         (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0, 2]), r"without gaps, got \[0, 2\]"),
         (
             lambda: class_probabilities(torch.eye(2), 0),
-            "temperature: expected a finite number above 0, got 0",
+            "temperature: expected a positive, finite number, got 0",
         ),
         (lambda: fit_temperature(torch.eye(2), [0, 2]), "labels: expected 0 to 1, got 2 in row 1"),
         (lambda: fit_temperature(torch.eye(2), [0]), r"got \(2, 2\) and \(1,\)"),
@@ -319,7 +319,7 @@ def test_a_classifier_refuses_invalid_arguments_and_names_a_file_that_cannot_be_
         library.ZeroShotClassifier(embedder, ["dog", "cat"], templates="a {}")
     with pytest.raises(ValueError, match="once, in place of the class name, got 'a photo'"):
         library.ZeroShotClassifier(embedder, ["dog", "cat"], templates=["a photo"])
-    with pytest.raises(ValueError, match="temperature: expected a finite number above 0"):
+    with pytest.raises(ValueError, match="temperature: expected a positive, finite number"):
         library.ZeroShotClassifier(embedder, ["dog", "cat"], temperature=0)
     with pytest.raises(library.MediaError, match=r"gone\.png"):
         library.ZeroShotClassifier(embedder, ["dog", "cat"]).predict([tmp_path / "gone.png"])

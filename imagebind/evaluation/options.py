@@ -1,11 +1,11 @@
 """The options of a protocol that do not concern reading: prompt templates, clips, crops and transforms."""
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from imagebind.checks import is_number
 from imagebind.datasets.layouts.ego4d_scenarios import NARRATION_PASSES
 from imagebind.embedder import Embedder
 from imagebind.modality import MediaKind
@@ -51,12 +51,12 @@ def checked_value(option: str, value: Any, default: Any = None) -> Any:
         is_valid = type(value) is int and 1 <= value <= LARGEST_VALUES[option]
         expected = f"a whole number from 1 to {LARGEST_VALUES[option]:,}"
     elif option == "imu_window":
-        is_valid = _is_number(value) and 0 < value <= MAX_WINDOW_SECONDS
+        is_valid = is_number(value) and 0 < value <= MAX_WINDOW_SECONDS
         expected = f"a number of seconds above 0, up to {MAX_WINDOW_SECONDS:,}"
     elif option == "seed":
         is_valid, expected = type(value) is int and value >= 0, "a whole number of at least 0"
     elif option in ("thermal_low", "thermal_high") or isinstance(default, float):
-        is_valid, expected = _is_number(value), "a number"
+        is_valid, expected = is_number(value), "a number"
     elif isinstance(default, bool):
         is_valid, expected = isinstance(value, bool), "true or false"
     elif isinstance(default, int):
@@ -70,10 +70,6 @@ def checked_value(option: str, value: Any, default: Any = None) -> Any:
     if not is_valid:
         raise ValueError(f"{option}: expected {expected}, got {value!r}")
     return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_templates(value: Any) -> tuple[bool, str]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, is_dataclass, replace
 from functools import lru_cache
 from typing import Any, get_args, get_type_hints
 
+from imagebind.checks import is_number
 from imagebind.intake.requests import Transform, default_transform
 from imagebind.media.discover import FoundFile
 from imagebind.media.paths import glob_pattern, path_text
 from imagebind.modality import BoundModality, MediaKind, media_kind
-from imagebind.transforms.options import is_number, item_options
+from imagebind.transforms.options import item_options
 
 # Not for `--map`: objects, or set by the crawler.
 UNMAPPED_OPTIONS = frozenset({"limits", "crop", "start", "columns"})

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from imagebind.checks import check_positive
 from imagebind.config import MAX_LOGIT_SCALE
 from imagebind.models.transformer import LAYER_NORM_EPS
 
@@ -62,8 +63,7 @@ class LogitScale(nn.Module):
 
     def __init__(self, logit_scale: float, *, learnable: bool) -> None:
         super().__init__()
-        if not 0 < logit_scale < math.inf:
-            raise ValueError(f"logit_scale: expected a positive, finite number, got {logit_scale}")
+        check_positive(logit_scale=logit_scale)
         self.logit_scale_init = logit_scale
         self.learnable = learnable
         self.max_logit_scale = MAX_LOGIT_SCALE

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from imagebind.checks import check_whole
 from imagebind.datasets.pairs import collate
 from imagebind.embedder import Embedder
 from imagebind.evaluation.benchmark import Benchmark
@@ -16,7 +17,6 @@ from imagebind.evaluation.run import evaluate
 from imagebind.metrics import cosines, median_rank, retrieval_recalls
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
-from imagebind.training.checks import check_integers
 from imagebind.training.data.mixture import Pairs
 
 
@@ -58,9 +58,9 @@ class Retrieval:
     ks: tuple[int, ...] = (1, 5, 10)
 
     def __post_init__(self) -> None:
-        check_integers(1, batch_size=self.batch_size)
+        check_whole(1, batch_size=self.batch_size)
         for k in self.ks:
-            check_integers(1, ks=k)
+            check_whole(1, ks=k)
 
     def __call__(self, model: ImageBindModel) -> dict[str, float]:
         pairs = self.data()

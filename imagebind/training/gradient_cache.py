@@ -20,8 +20,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from imagebind.checks import check_whole
 from imagebind.errors import ImageBindError
-from imagebind.training.checks import check_integers
 from imagebind.training.random_state import RandomState
 
 # Allowed relative difference of a chunk's embeddings between the two passes. Kernels may differ with and
@@ -46,7 +46,7 @@ class LazyChunks(Generic[Item, Chunk]):
     chunk_size: int
 
     def __post_init__(self) -> None:
-        check_integers(1, chunk_size=self.chunk_size)
+        check_whole(1, chunk_size=self.chunk_size)
 
     def __len__(self) -> int:
         return -(-len(self.items) // self.chunk_size)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from imagebind.training.checks import check_integers, check_not_negative, check_positive
+from imagebind.checks import check_not_negative, check_positive, check_whole
 
 # Learned rows that are added or concatenated to tokens, and scales; decaying them to zero has no benefit.
 UNDECAYED_NAMES = frozenset({"cls_token", "pos_embed", "bias_k", "bias_v", "log_logit_scale"})
@@ -49,8 +49,8 @@ class Schedule:
     warmup_steps: int = 0
 
     def __post_init__(self) -> None:
-        check_integers(1, total_steps=self.total_steps)
-        check_integers(0, warmup_steps=self.warmup_steps)
+        check_whole(1, total_steps=self.total_steps)
+        check_whole(0, warmup_steps=self.warmup_steps)
         if self.warmup_steps >= self.total_steps:
             raise ValueError(
                 f"warmup_steps: expected less than total_steps = {self.total_steps}, got {self.warmup_steps}"

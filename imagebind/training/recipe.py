@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from imagebind.checks import check_not_negative, check_positive, check_unit_interval, check_whole
 from imagebind.config import MAX_LOGIT_SCALE, ImageBindConfig
 from imagebind.errors import ImageBindError
 from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
-from imagebind.training.checks import check_integers, check_not_negative, check_positive, check_unit_interval
 from imagebind.training.data.loading import MAX_BROKEN_SHARE
 from imagebind.training.data.mixture import Pairs
 from imagebind.training.optimizer import AdamW, Schedule
@@ -99,8 +99,8 @@ class Steps:
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        check_integers(1, total=self.total)
-        check_integers(0, warmup=self.warmup)
+        check_whole(1, total=self.total)
+        check_whole(0, warmup=self.warmup)
         _check_warmup(self.warmup, self.total)
 
     def schedule(self, steps_per_epoch: int) -> Schedule:
@@ -171,13 +171,13 @@ class Recipe:
         names = [pair.name for pair in self.pairs]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"pairs: expected at least one, each with a different name, got {names}")
-        check_integers(1, batch_size=self.batch_size, keep_checkpoints=self.keep_checkpoints)
+        check_whole(1, batch_size=self.batch_size, keep_checkpoints=self.keep_checkpoints)
         for name in ("chunk_size", "checkpoint_every"):
             if getattr(self, name) is not None:
-                check_integers(1, **{name: getattr(self, name)})
+                check_whole(1, **{name: getattr(self, name)})
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("sharding", self.sharding, SHARDINGS)
-        check_integers(0, num_workers=self.num_workers, seed=self.seed)
+        check_whole(0, num_workers=self.num_workers, seed=self.seed)
         check_unit_interval(max_broken_share=self.max_broken_share)
         if isinstance(self.model, ImageBindConfig):
             ImageBindConfig.from_dict(self.model.to_dict())  # it checks all sizes

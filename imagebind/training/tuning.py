@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from imagebind.checks import check_positive, check_whole
 from imagebind.errors import import_extra
 from imagebind.models.model import ImageBindModel
-from imagebind.training.checks import check_integers, check_positive
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -60,7 +60,7 @@ class Lora:
 
     def __post_init__(self) -> None:
         _check_names(self.modalities)
-        check_integers(1, rank=self.rank)
+        check_whole(1, rank=self.rank)
         check_positive(alpha=self.alpha)
 
 

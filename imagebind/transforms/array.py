@@ -9,11 +9,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from imagebind.checks import is_number
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of
 from imagebind.media.arrays import as_numpy, drop_channel, load_values
 from imagebind.media.channel_images import load_channels
-from imagebind.transforms.options import is_number
 
 ARRAY_KEY = "array"  # the name of the array to read from an .npz of several
 PerChannel = float | tuple[float, ...]

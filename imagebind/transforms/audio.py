@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from imagebind.checks import check_positive, check_whole
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits
 from imagebind.media.audio_file import AudioRecording, load_audio, open_audio
@@ -16,7 +17,7 @@ from imagebind.media.clips import Seconds, Span, as_floats, clip_spans
 from imagebind.modality import ModalityType
 from imagebind.transforms.mel import ENERGY_FLOOR, WINDOW_MS, log_mel, resampling_reach, window_samples
 from imagebind.transforms.mel import resample as resample_by
-from imagebind.transforms.options import PER_ITEM, check_counts, check_positive, check_statistics
+from imagebind.transforms.options import PER_ITEM, check_statistics
 
 __all__ = ["AudioTransform", "load_audio", "open_audio", "resample", "to_mono", "waveform_to_mel"]
 
@@ -112,12 +113,12 @@ class AudioTransform:
     limits: Limits = field(default=DEFAULT_LIMITS, metadata=PER_ITEM)
 
     def __post_init__(self) -> None:
-        check_counts(self, "clips", "mel_bins", "mel_frames")
-        check_counts(self, "sample_rate", least=MIN_SAMPLE_RATE)
-        check_positive(self, "clip_seconds")
+        check_whole(1, clips=self.clips, mel_bins=self.mel_bins, mel_frames=self.mel_frames)
+        check_whole(MIN_SAMPLE_RATE, sample_rate=self.sample_rate)
+        check_positive(clip_seconds=self.clip_seconds)
         check_statistics(self)
         if self.channel is not None:
-            check_counts(self, "channel", least=0)
+            check_whole(0, channel=self.channel)
 
     def __call__(self, audio: object) -> Tensor:
         return self.with_spans(audio)[0]

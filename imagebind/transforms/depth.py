@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from imagebind.checks import check_whole
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 from imagebind.media.arrays import as_numpy, decode_image, load_values
@@ -33,7 +34,7 @@ from imagebind.media.image_file import is_deep_gray
 from imagebind.modality import ModalityType
 from imagebind.transforms.depth_units import EXPECTED_DEPTH, DepthUnit, along_axis, stored_depth, to_metres
 from imagebind.transforms.image import Crop, resize_and_crop
-from imagebind.transforms.options import PER_ITEM, check_counts
+from imagebind.transforms.options import PER_ITEM
 
 NEAR_METRES = 0.01  # author
 FAR_METRES = 8.0  # community; the authors' clip at 50 on the rotated scale is 6.25 m
@@ -186,7 +187,7 @@ class DepthTransform:
             object.__setattr__(self, "encoding", None)
         if self.unit is not None:
             stored_depth(self.unit)  # raises if the unit is unknown
-        check_counts(self, "size")
+        check_whole(1, size=self.size)
         _baseline(self.sensor, self.baseline)
         if self.focal is not None:
             object.__setattr__(self, "focal", _focal(self.focal))  # so that a file is read only once

@@ -12,12 +12,13 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from imagebind.checks import check_whole
 from imagebind.errors import MediaError, UnreadableMediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 from imagebind.media.deep_images import TIFF_BITS, read_deep_image
 from imagebind.media.image_file import PILLOW_FORMATS, is_deep_gray, open_image
 from imagebind.modality import ModalityType
-from imagebind.transforms.options import PER_ITEM, check_counts, check_statistics
+from imagebind.transforms.options import PER_ITEM, check_statistics
 
 IMAGE_SIZE = 224  # of the released trunk: 16 x 16 patches of 14 pixels
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's statistics, as released
@@ -108,7 +109,7 @@ class ImageTransform:
     crop: Crop = field(default=resize_and_crop, repr=False, metadata=PER_ITEM)
 
     def __post_init__(self) -> None:
-        check_counts(self, "size")
+        check_whole(1, size=self.size)
         check_statistics(self, channels=3)
 
     def __call__(self, image: Source | Image.Image | np.ndarray | Tensor) -> Tensor:

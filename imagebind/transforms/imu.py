@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from imagebind.checks import check_positive, is_number
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 from imagebind.media.arrays import NPY_MAGIC, read_npy
@@ -29,7 +30,7 @@ from imagebind.media.imu_units import TIME_UNITS
 from imagebind.modality import ModalityType
 from imagebind.transforms.imu_resample import IMU_STEPS as IMU_STEPS
 from imagebind.transforms.imu_resample import resample
-from imagebind.transforms.options import PER_ITEM, check_positive, is_number
+from imagebind.transforms.options import PER_ITEM
 
 IMU_WINDOW_SECONDS = 5.0  # paper
 IMU_TABLE_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit", "columns", "layout")  # of `load_imu`
@@ -145,7 +146,9 @@ class ImuTransform:
     limits: Limits = field(default=DEFAULT_LIMITS, metadata=PER_ITEM)
 
     def __post_init__(self) -> None:
-        check_positive(self, "window_seconds", "max_gap_seconds", *([] if self.rate is None else ["rate"]))
+        check_positive(window_seconds=self.window_seconds, max_gap_seconds=self.max_gap_seconds)
+        if self.rate is not None:
+            check_positive(rate=self.rate)
         if self.start is not None and not (is_number(self.start) and self.start >= 0):
             raise ValueError(f"start: expected finite seconds from 0, got {self.start!r}")
         for option in ("accel_unit", "gyro_unit", "time_unit"):

@@ -20,9 +20,9 @@ import regex
 import torch
 from torch import Tensor
 
+from imagebind.checks import check_whole
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.transforms.options import check_counts
 
 # CLIP's vocabulary, and the context length of the text trunk (released).
 CONTEXT_LENGTH = 77
@@ -80,7 +80,7 @@ class Tokenizer:
     legacy_truncation: bool = False
 
     def __post_init__(self) -> None:
-        check_counts(self, "context_length", least=2)  # for start and end tokens
+        check_whole(2, context_length=self.context_length)  # for start and end tokens
 
     def __call__(self, texts: str | Sequence[str]) -> Tensor:
         """Return token ids, (b, context_length); for one string (1, context_length).

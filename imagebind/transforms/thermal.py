@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from imagebind.checks import check_whole, is_number
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 from imagebind.media.arrays import as_numpy, decode_image, drop_channel, is_deep, positive_number, read_values
@@ -33,7 +34,7 @@ from imagebind.media.image_file import is_deep_gray
 from imagebind.media.palettes import PALETTES, is_coloured, palette_of, palette_steps
 from imagebind.modality import ModalityType
 from imagebind.transforms.image import SIXTEEN_BIT_STEP, Crop, resize_and_crop
-from imagebind.transforms.options import PER_ITEM, check_counts, is_number
+from imagebind.transforms.options import PER_ITEM
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # so that a dead or hot pixel does not set the scale (ours)
 EXPECTED_THERMAL = "8-bit grayscale or RGB, or one channel of 16-bit or float radiometry"
@@ -160,7 +161,7 @@ class ThermalTransform:
         low, high = self.low, self.high
         if low is not None and high is not None and not (is_number(low) and is_number(high) and low < high):
             raise ValueError(f"low, high: expected finite low < high, got low={low!r}, high={high!r}")
-        check_counts(self, "size")
+        check_whole(1, size=self.size)
         _check_choices(self.unit, self.palette)
 
     def __call__(self, thermal: ThermalItem) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import functional as F
 
+from imagebind.checks import check_positive, check_whole
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of
 from imagebind.media.clips import Span, as_floats, clip_spans
@@ -21,7 +22,7 @@ from imagebind.media.decoders import is_video_decoder, part_of_triple, read_fram
 from imagebind.media.video_file import Clock, VideoInfo, open_video, probe_video
 from imagebind.modality import ModalityType
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_SIZE, IMAGE_STD
-from imagebind.transforms.options import PER_ITEM, check_counts, check_positive, check_statistics
+from imagebind.transforms.options import PER_ITEM, check_statistics
 
 __all__ = ["VideoInfo", "VideoTransform", "probe_video", "spatial_crops"]
 
@@ -87,8 +88,8 @@ class VideoTransform:
     crop: FrameCrop = field(default=spatial_crops, repr=False, metadata=PER_ITEM)
 
     def __post_init__(self) -> None:
-        check_counts(self, "clips", "frames", "crops", "size")
-        check_positive(self, "clip_seconds")
+        check_whole(1, clips=self.clips, frames=self.frames, crops=self.crops, size=self.size)
+        check_positive(clip_seconds=self.clip_seconds)
         check_statistics(self, channels=3)
         if self.crops not in (1, CROPS):
             raise ValueError(f"crops: expected 1 or {CROPS}, got {self.crops}")

@@ -342,5 +342,5 @@ def test_lazy_chunks_are_loaded_during_iteration_and_the_last_is_smaller():
     assert loaded == [["a", "b"]]
     next(iterator)
     assert loaded == [["a", "b"], ["c"]]
-    with pytest.raises(ValueError, match="chunk_size: expected an integer of at least 1, got 0"):
+    with pytest.raises(ValueError, match="chunk_size: expected a whole number of at least 1, got 0"):
         LazyChunks(items=[], load=len, chunk_size=0)

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from imagebind.checks import is_number
 from imagebind.transforms import (
     ArrayTransform,
     AudioTransform,
@@ -17,7 +18,6 @@ from imagebind.transforms import (
     Tokenizer,
     VideoTransform,
 )
-from imagebind.transforms.options import is_number
 
 NOT_NUMBERS = [math.nan, math.inf, -math.inf, "2", None, True, [1], (), 10**400]
 COUNTS = [

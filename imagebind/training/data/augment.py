@@ -23,11 +23,11 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from imagebind.checks import check_not_negative, check_unit_interval, check_whole
 from imagebind.datasets.pairs import Pair, PairSample, PairTransform
 from imagebind.errors import MediaError
 from imagebind.intake.requests import Request, identify, prepare
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.training.checks import check_integers, check_not_negative, check_unit_interval
 from imagebind.training.data.colours import (
     COLOUR_JITTER,
     ERASING_PROBABILITY,
@@ -173,7 +173,7 @@ class AlignedAudio:
 
     def __post_init__(self) -> None:
         check_scale(self.scale)
-        check_integers(0, mask=self.mask)
+        check_whole(0, mask=self.mask)
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
         vision, other = _identify_pair(pair, MediaKind.AUDIO)

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from torch.utils.data import DataLoader, Dataset
 
 from imagebind.batching import begin_worker
+from imagebind.checks import check_unit_interval
 from imagebind.datasets.pairs import BrokenPair, PairBatch, PairSample, collate, generator
 from imagebind.errors import ImageBindError, MediaError
-from imagebind.training.checks import check_unit_interval
 from imagebind.training.data.mixture import PairMixture, PairSource, PlannedBatch
 
 MAX_BROKEN_SHARE = 0.05  # of a source's pairs. Source: ours; public video sets lose that many over time

@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from imagebind.checks import check_positive, check_whole
 from imagebind.datasets.pairs import BrokenPair, PairSample
 from imagebind.modality import ModalityType
-from imagebind.training.checks import check_integers, check_positive
 
 SOURCES_BLOCK = 4096  # steps whose sources are drawn at once; resuming redraws all earlier blocks
 ORDER_STREAM, SOURCES_STREAM = range(2)  # spawn keys of the two random number streams
@@ -47,7 +47,7 @@ class PairSource:
     repeat: float = 1.0
 
     def __post_init__(self) -> None:
-        check_integers(1, **{f"{self.name}: number of pairs": len(self.dataset)})
+        check_whole(1, **{f"{self.name}: number of pairs": len(self.dataset)})
         check_positive(**{f"{self.name}: {option}": getattr(self, option) for option in ("weight", "repeat")})
 
     @property
@@ -86,8 +86,8 @@ class PairMixture:
     ) -> None:
         if not sources:
             raise ValueError("mixture: expected at least one source, got none")
-        check_integers(1, batch_size=batch_size)
-        check_integers(0, seed=seed)
+        check_whole(1, batch_size=batch_size)
+        check_whole(0, seed=seed)
         if not 0 <= rank < world_size:
             raise ValueError(f"rank: expected a number in [0, world_size = {world_size}), got {rank}")
         if batch_size % world_size:
@@ -120,7 +120,7 @@ class PairMixture:
         The slices of all ranks, in order of rank, are the batch. Starting at step n redraws the sources of
         n / 4096 blocks, which takes about 15 ms for a million steps.
         """
-        check_integers(0, start_step=start_step)
+        check_whole(0, start_step=start_step)
         taken = np.zeros(len(self.sources), dtype=np.int64)  # batches of each source so far
         block, within = divmod(start_step, SOURCES_BLOCK)
         for earlier in range(block):

@@ -17,6 +17,7 @@ from torch import Tensor
 from imagebind.applications.tiny_decoder import IMAGE_PIXELS, DecoderNetwork, TinyDecoder, pose_of, shrink
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.checkpoints.tensors import read_cached, write_cached
+from imagebind.checks import check_not_negative, check_whole
 from imagebind.datasets.pairs import generator
 from imagebind.embedder import Embedder
 from imagebind.errors import CheckpointError
@@ -26,7 +27,6 @@ from imagebind.modality import ModalityType
 from imagebind.space import Space
 from imagebind.toyworld.rendered import RENDERER_VERSION, image_renderer
 from imagebind.toyworld.scene import World
-from imagebind.training.checks import check_integers, check_not_negative
 from imagebind.training.journal import Journal
 from imagebind.training.loop import Progress
 from imagebind.training.optimizer import Schedule, set_learning_rate
@@ -88,8 +88,8 @@ def train_decoder(
         OSError: the folder cannot be written.
         CheckpointError: the checkpoint, or the small model's weights, cannot be read.
     """
-    check_integers(0, seed=seed)
-    check_integers(1, scenes=scenes, steps=steps)
+    check_whole(0, seed=seed)
+    check_whole(1, scenes=scenes, steps=steps)
     check_not_negative(noise=noise)
     output = Path(output)
     embedder = Embedder(imagebind_tiny(pretrained=True))

@@ -115,7 +115,7 @@ def test_an_epoch_of_a_mixture_is_that_of_its_longest_source():
     "build, message",
     [
         (lambda: PairMixture([], 4, seed=0), "at least one source"),
-        (lambda: PairMixture([source(4)], 0, seed=0), "batch_size: expected an integer"),
+        (lambda: PairMixture([source(4)], 0, seed=0), "batch_size: expected a whole number"),
         (
             lambda: PairMixture([source(4)], 6, seed=0, world_size=4),
             "number of ranks, 4, got 6",
@@ -125,10 +125,13 @@ def test_an_epoch_of_a_mixture_is_that_of_its_longest_source():
             r"rank: expected a number in \[0, world_size = 2\), got 2",
         ),
         (lambda: PairMixture([source(4), source(5)], 4, seed=0), "a different name for each"),
-        (lambda: source(0), "a: number of pairs: expected an integer of at least 1, got 0"),
+        (lambda: source(0), "a: number of pairs: expected a whole number of at least 1, got 0"),
         (lambda: source(4, weight=0), "a: weight: expected a positive, finite number, got 0"),
         (lambda: source(4, repeat=float("nan")), "a: repeat: expected a positive, finite number, got nan"),
-        (lambda: next(PairMixture([source(4)], 4, seed=0).batches(-1)), "start_step: expected an integer"),
+        (
+            lambda: next(PairMixture([source(4)], 4, seed=0).batches(-1)),
+            "start_step: expected a whole number",
+        ),
     ],
 )
 def test_invalid_mixtures_are_refused(build, message):
