@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
@@ -266,14 +266,10 @@ def _list_table(file: str) -> list[NamedFile | _RowGroup]:
                 f"{MODALITY_COLUMN!r}",
             )
         if BYTES_COLUMN in names:
-            first_rows = [0]
-            for number in range(table.num_row_groups):
-                first_rows.append(first_rows[-1] + table.metadata.row_group(number).num_rows)
-            return [
-                _RowGroup(file, number, first, after - first)
-                for number, (first, after) in enumerate(pairwise(first_rows))
-                if after > first
-            ]
+            counts = [table.metadata.row_group(number).num_rows for number in range(table.num_row_groups)]
+            first_rows = accumulate(counts, initial=0)
+            groups = zip(range(len(counts)), first_rows, counts, strict=False)
+            return [_RowGroup(file, *group) for group in groups if group[-1]]
         try:
             columns = [name for name in (PATH_COLUMN, MODALITY_COLUMN) if name in names]
             folder = file.rpartition("/")[0] if is_uri(file) else str(Path(file).parent)
@@ -361,12 +357,9 @@ def _inside(file: str, name: str | None, number: int) -> str:
     An index serves files by their paths, and names in a table are untrusted. So the path is always below the
     table or shard, which is a file and contains no others.
     """
-    steps = [
-        step
-        for step in str(name or "")[:MAX_PATH_CHARACTERS].replace("\0", "").split("/")
-        if step not in ("", ".", "..")
-    ]
-    return encodable(f"{file}/{'/'.join(steps) or f'#{number}'}")
+    steps = str(name or "")[:MAX_PATH_CHARACTERS].replace("\0", "").split("/")
+    below = "/".join(step for step in steps if step not in ("", ".", ".."))
+    return encodable(f"{file}/{below or f'#{number}'}")
 
 
 def _row_item(row: Mapping[str, Any], name: str) -> Item:
