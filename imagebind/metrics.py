@@ -111,7 +111,12 @@ def median_rank(similarity: Matrix, target: Matrix | None = None) -> float:
     Raises:
         ValueError: as `target_ranks`.
     """
-    ranks = target_ranks(similarity, target).sort().values
+    return median_of_ranks(target_ranks(similarity, target))
+
+
+def median_of_ranks(ranks: Tensor) -> float:
+    """Return the median of ranks (q,), at least one; of two middle ranks, their mean."""
+    ranks = ranks.sort().values
     middle = ranks[[(len(ranks) - 1) // 2, len(ranks) // 2]]
     return middle.double().mean().item()
 

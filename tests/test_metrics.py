@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from imagebind.metrics import (
     average_precision,
     mean_average_precision,
+    median_of_ranks,
     median_rank,
     recall_at_k,
     retrieval_recalls,
@@ -63,7 +64,7 @@ def test_the_other_direction_is_the_transpose():
 
 
 def test_median_rank_is_the_mean_of_the_middle_two_or_the_middle_one():
-    assert median_rank(SIMILARITY) == 1.5  # of 1, 1, 2, 4
+    assert median_rank(SIMILARITY) == median_of_ranks(torch.tensor([1, 2, 4, 1])) == 1.5  # of 1, 1, 2, 4
     assert median_rank(SIMILARITY[:3], torch.tensor([0, 1, 2])) == 2.0  # of 1, 2, 4
 
 

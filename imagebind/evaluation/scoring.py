@@ -8,7 +8,7 @@ from torch import Tensor
 from imagebind.datasets.labelled import LabelledItem
 from imagebind.evaluation.bootstrap import interval, mean_interval
 from imagebind.evaluation.result import Figure
-from imagebind.metrics import average_precision, mean_average_precision, median_rank, target_ranks
+from imagebind.metrics import average_precision, mean_average_precision, median_of_ranks, target_ranks
 
 RECALL_KS = (1, 5, 10)
 TOP_KS = (1, 5)
@@ -89,7 +89,7 @@ def recall_figures(similarity: Tensor, target: Tensor) -> dict[str, Figure]:
             low, high = mean_interval(is_found)
             chance = chance_of_recall(relevant.sum(dim=1), relevant.shape[1], k)
             figures[f"{prefix}R@{k}"] = percent(is_found.mean().item(), low, high, chance=chance)
-        figures[f"{prefix}median_rank"] = Figure(value=median_rank(matrix, relevant))
+        figures[f"{prefix}median_rank"] = Figure(value=median_of_ranks(ranks))
     return figures
 
 
