@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from imagebind.datasets.layouts.found import Found, check_span, folder_at, found_pairs, seconds_in
 from imagebind.datasets.pairs import Pair
@@ -96,7 +97,7 @@ def read_imu(imu_file: Path) -> TimedSamples:
     """
     first = _first_second(imu_file)
     if imu_file.suffix == PACKED_SUFFIX:
-        rows = np.load(imu_file, mmap_mode="r", allow_pickle=False)
+        rows = open_memmap(imu_file, mode="r")
         return np.array(rows[:, 0]), rows[:, 1:]
     recording = load_imu(imu_file)
     return first + recording.seconds, recording.samples
@@ -125,12 +126,12 @@ def _first_second(imu_file: Path) -> float:
     """
     try:
         if imu_file.suffix == PACKED_SUFFIX:
-            return _first_packed(np.load(imu_file, mmap_mode="r", allow_pickle=False), imu_file)
+            return _first_packed(open_memmap(imu_file, mode="r"), imu_file)
         with imu_file.open("rb") as file:
             lines = b"".join(islice(file, 2))  # the header and the first sample
     except MediaError:  # is a ValueError
         raise
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy raises many types for damaged headers: TokenError, SyntaxError...
         raise MediaError(
             str(imu_file),
             got=f"a file that cannot be read ({error})",

@@ -211,6 +211,20 @@ def test_damaged_ego4d_imu_counts_as_missing(ego, caplog, kept):
     assert found.missing.count(str(packed)) == 2 and f"{packed}: expected a file of pack_imu" in caplog.text
 
 
+@pytest.mark.parametrize("damage", ["archive", "part of an archive", "header"])
+def test_ego4d_imu_of_another_format_than_npy_counts_as_missing(ego, caplog, damage):
+    path = ego / "imu" / "uid-1.npy"
+    if damage == "header":
+        np.save(path, np.zeros((10, 7)))
+        path.write_bytes(path.read_bytes().replace(b"(10, 7)", b"(10, 7("))
+    else:
+        np.savez(ego / "imu" / "uid-1.npz", np.zeros((10, 7)))
+        content = (ego / "imu" / "uid-1.npz").read_bytes()
+        path.write_bytes(content if damage == "archive" else content[:60])
+    assert str(path) in read_ego(ego).missing
+    assert f"{path}: expected a file of pack_imu" in caplog.text
+
+
 def test_ego4d_imu_without_timestamps_counts_as_missing(ego, caplog):
     np.save(ego / "imu" / "uid-1.npy", np.zeros((10, 6)))
     assert str(ego / "imu" / "uid-1.npy") in read_ego(ego).missing
