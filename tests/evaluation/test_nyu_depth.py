@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image
 
 from imagebind.datasets.layouts.nyu_depth import nyu_depth
@@ -68,6 +69,16 @@ def test_a_wrong_split_and_missing_or_damaged_files_are_named(small, tmp_path):
         nyu_depth(small)
     with pytest.raises(ValueError, match="split: expected one of train, test"):
         nyu_depth(small, split="val")
+
+
+@pytest.mark.parametrize(
+    ("indices", "got"),
+    [("one", "'one'"), ([1.0, np.nan], "nan"), ([np.inf], "inf"), ([1, 2.5], "2.5"), ([1j], "1j")],
+)
+def test_indices_that_are_not_whole_numbers_are_named(small, indices, got):
+    scipy.io.savemat(small / "splits.mat", {"testNdxs": indices})
+    with pytest.raises(MediaError, match=rf"splits\.mat: expected whole numbers in testNdxs, got {got}$"):
+        nyu_depth(small)
 
 
 def test_an_unknown_scene_type_or_index_is_an_error(tmp_path):

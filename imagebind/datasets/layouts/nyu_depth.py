@@ -109,8 +109,13 @@ def nyu_depth(
 def _split_indices(root: Path, split: str) -> list[int]:
     """Return the numbers of a split's frames, from 1."""
     variable = INDICES[split]
-    indices = mat_variables(root / SPLIT_TABLE, [variable])[variable]
-    return [int(index) for index in np.atleast_1d(indices)]
+    indices = np.ravel(mat_variables(root / SPLIT_TABLE, [variable])[variable]).tolist()
+    for index in indices:
+        if not isinstance(index, int | float) or index % 1 != 0:  # NaN and infinity modulo 1 are NaN
+            raise MediaError(
+                str(root / SPLIT_TABLE), got=f"{index!r:.80}", expected=f"whole numbers in {variable}"
+            )
+    return [int(index) for index in indices]
 
 
 def _of_sun_copy(
