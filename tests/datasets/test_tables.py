@@ -45,8 +45,23 @@ def test_every_encoding_delimiter_and_end_of_line_gives_the_same_rows(tmp_path, 
 
 def test_a_line_that_names_the_delimiter_is_not_a_row(tmp_path):
     path = tmp_path / "excel.csv"
-    path.write_bytes(table(ROWS, delimiter="|", first="sep=|\n"))
-    assert numbered_rows(path, ("file", "class"))[0] == (3, ROWS[0])
+    for delimiter, first in (("|", "sep=|\n"), ("|", '"SEP=|"\n'), ("\t", '"sep=\\t"\n')):
+        path.write_bytes(table(ROWS, delimiter=delimiter, first=first))
+        assert numbered_rows(path, ("file", "class"))[0] == (3, ROWS[0])
+
+
+def test_a_pattern_of_an_unknown_user_finds_no_files():
+    with pytest.raises(MissingMediaError, match=r"^~nosuchuser/\*: expected files .*, got none"):
+        labelled_files("~nosuchuser/*", MediaKind.IMAGE)
+
+
+def test_a_pattern_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").touch()
+    found = labelled_files("~/*/*.png", MediaKind.IMAGE)
+    assert [item.name for item in found.items] == [str(tmp_path / name / "1.png") for name in ("cat", "dog")]
 
 
 def test_empty_rows_and_empty_columns_at_the_end_are_left_out(tmp_path):

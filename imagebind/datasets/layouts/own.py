@@ -31,8 +31,8 @@ def labelled_files(
         MediaError: no file, fewer than two classes, or the CSV cannot be read, or has an incomplete
             or a contradictory row.
     """
-    whole = Path(pattern).expanduser()
-    names = sorted(glob.glob(str(whole), recursive=True))  # noqa: PTH207  (the pattern may be absolute)
+    # `Path.expanduser` raises an error for an unknown user; `Path.glob` takes no absolute pattern.
+    names = sorted(glob.glob(os.path.expanduser(pattern), recursive=True))  # noqa: PTH111, PTH207
     files = [path for path in map(Path, names) if path.is_file()]
     missing: list[str] = []
     if classes_from == FROM_FOLDERS:
