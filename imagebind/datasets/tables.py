@@ -1,22 +1,19 @@
 """Reads tables, lists and JSON in UTF-8 or UTF-16; tables are CSV with commas, semicolons or tabs."""
 
-import codecs
 import csv
 import io
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from imagebind.errors import MediaError, MissingMediaError
+from imagebind.media.imu_text import UTF16_MARKS, separator_line
 
 DELIMITERS = (",", ";", "\t")
-UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 ENCODINGS = "text in UTF-8, or in UTF-16 with a byte order mark"
 HEADER_CHARACTERS = 100_000  # fewer than the csv module allows in a cell
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\n')  # Excel's first line, which states the delimiter
 StrPath = str | os.PathLike[str]
 
 
@@ -94,10 +91,11 @@ def numbered_rows(path: StrPath, columns: Sequence[str]) -> list[tuple[int, dict
             or cannot be read, or a quote is not closed.
     """
     text = text_at(path, f"a CSV with {', '.join(columns)}" if columns else "a CSV with a header")
-    separator = _SEPARATOR_LINE.match(text)
+    first, _, rest = text.partition("\n")
+    separator = separator_line(first)
     skipped = 0 if separator is None else 1
-    text = text if separator is None else text[separator.end() :]
-    delimiters = DELIMITERS if separator is None else (separator[1],)
+    text = text if separator is None else rest
+    delimiters = DELIMITERS if separator is None else (separator,)
     delimiter = max(delimiters, key=lambda each: _fit(text, each, columns))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows: list[tuple[int, dict[str, str]]] = []
