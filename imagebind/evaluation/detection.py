@@ -151,6 +151,8 @@ class DetectionGroups:
         first, last = (group_masks(group, float(seconds)) for seconds in TWO_FRAMES)
         boxes = torch.from_numpy(boxes_of(first | last))
         queries = _queries(embedder, scenes, CLIP_QUERIES, still=False)
+        if not queries:
+            return
         maps = pixel_maps(embedder, pixels, np.concatenate([*queries.values()]), features=self.features)
         for kind, of_kind in zip(queries, maps.split(len(scenes)), strict=True):
             _add_hits(of_kind, boxes, f"clip_{kind}", hits, chances)

@@ -16,7 +16,7 @@ GIVEN_BY_USER = "given by the user"  # reason of an option
 
 
 class EvaluationError(ImageBindError):
-    """A benchmark cannot be evaluated: items are missing or damaged, or its cache cannot be used."""
+    """A benchmark cannot be evaluated: items, a modality of the model or a usable cache are missing."""
 
 
 @dataclass(frozen=True, kw_only=True)

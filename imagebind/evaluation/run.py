@@ -25,6 +25,7 @@ from imagebind.evaluation.options import embedder_with, templates_named
 from imagebind.evaluation.result import (
     Choice,
     Detail,
+    EvaluationError,
     Figure,
     Result,
     missing_error,
@@ -32,6 +33,7 @@ from imagebind.evaluation.result import (
 )
 from imagebind.evaluation.scoring import accuracy_figures, multi_label_figures, per_class, recall_figures
 from imagebind.evaluation.toyworld import WorldFigures, chance_of
+from imagebind.modality import ModalityType
 from imagebind.space import Space
 from imagebind.toyworld.rendered import Rendered
 from imagebind.zeroshot import ZeroShotClassifier
@@ -115,7 +117,7 @@ def evaluate(
         benchmark=benchmark.name,
         title=benchmark.title,
         model=str(Space.of(embedder)),
-        metric=benchmark.metric,
+        metric=_main_metric(benchmark, embedder, outcome["figures"]),
         protocol_name=protocol,
         protocol=on_record(choices),
         paper=benchmark.published(protocol),
@@ -145,6 +147,16 @@ def read_data(
         if not benchmark.needs:  # the user's own files
             raise
         raise MediaError(f"{error}. {needs_of(benchmark)}") from error
+
+
+def _main_metric(benchmark: Benchmark, embedder: Embedder, figures: Mapping[str, Figure]) -> str:
+    """Return the benchmark's main figure, or the first one if the model lacks a modality for it."""
+    if not figures:
+        found_trunks = ", ".join(embedder.model.modalities)
+        raise EvaluationError(
+            f"{benchmark.name}: expected a model with two modalities to compare, got one with {found_trunks}"
+        )
+    return benchmark.metric if benchmark.metric in figures else next(iter(figures))
 
 
 def needs_of(benchmark: Benchmark) -> str:
@@ -215,6 +227,9 @@ def classify(
     benchmark: Benchmark, found: LabelledSet, embed: BenchmarkEmbedder, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the fields of a zero-shot classification's result."""
+    if ModalityType.TEXT.value not in embed.embedder.model.modalities:
+        found_trunks = ", ".join(embed.embedder.model.modalities)
+        raise EvaluationError(f"model: expected one with text for class names, got one with {found_trunks}")
     classes = with_names(found.classes, options.get("names"))  # fails before hours of embedding
     templates = templates_named(options["templates"], benchmark.media)
     classifier = ZeroShotClassifier(embed.embedder, [each.names for each in classes], templates)
@@ -251,6 +266,10 @@ def retrieve(found: RetrievalSet, embed: BenchmarkEmbedder) -> dict[str, Any]:
         target[row, list(relevant)] = True
     target = target[:, has_candidate]
     kept = has_query & target.any(dim=1)
+    if not kept.any():
+        raise EvaluationError(
+            f"{embed.benchmark.name}: expected a readable query with a readable relevant candidate, got none"
+        )
     target = target[kept]
     rows, columns = (F.normalize(side, dim=1) for side in (queries[kept], candidates[has_candidate]))
     similarity = rows @ columns.T  # (q, n)

@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 import torch
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.datasets.layouts.esc50 import esc50
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
@@ -283,3 +284,31 @@ def test_clips_have_an_upper_bound():
         assert benchmark_named(name).protocol(given={option: 100})[option].value == 100
         with pytest.raises(ValueError, match=f"{option}: expected a whole number from 1 to 100, got 101"):
             benchmark_named(name).protocol(given={option: 101})
+
+
+def test_a_classification_without_text_fails_before_any_item_is_embedded(esc50_folder, monkeypatch):
+    monkeypatch.setattr(Embedder, "encode_stream", None)
+    embedder = Embedder(imagebind_tiny(modalities=["audio"]))
+    with pytest.raises(EvaluationError, match=r"model: expected one with text .*, got one with audio$"):
+        evaluate("esc50", embedder, esc50_folder, options=ONE_CLIP)
+
+
+@pytest.mark.parametrize(
+    ("name", "modalities", "options", "metric"),
+    [
+        ("toyworld", ["vision", "text"], {"scenes": 4}, "image_shape"),
+        ("toyworld-detection", ["vision"], {"groups": 1}, "image_pointing"),
+    ],
+)
+def test_without_the_modalities_of_the_main_figure_the_first_one_is_the_main(
+    name, modalities, options, metric
+):
+    embedder = Embedder(imagebind_tiny(modalities=modalities), num_workers=0)
+    result = evaluate(name, embedder, options=options)
+    assert result.metric == metric and metric in result.figures
+
+
+def test_a_toy_world_without_two_modalities_to_compare_is_an_error():
+    embedder = Embedder(imagebind_tiny(modalities=["vision"]), num_workers=0)
+    with pytest.raises(EvaluationError, match=r"toyworld: expected a model with two .*, got one with vision"):
+        evaluate("toyworld", embedder, options={"scenes": 4})
