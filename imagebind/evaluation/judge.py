@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from imagebind.applications.tiny_decoder import IMAGE_PIXELS, shrink
 from imagebind.checkpoints.tensors import read_cached, write_cached
+from imagebind.evaluation.result import EvaluationError
 from imagebind.toyworld.rendered import RENDERER_VERSION, image_renderer
 from imagebind.toyworld.scene import ATTRIBUTES, World
 
@@ -57,7 +58,11 @@ class Judge(nn.Module):
 
 
 def trained_judge(folder: Path, *, scenes: int = JUDGE_SCENES, epochs: int = JUDGE_EPOCHS) -> Judge:
-    """Return the judge in a folder; train it on rendered scenes unless it is there."""
+    """Return the judge in a folder; train it on rendered scenes unless it is there.
+
+    Raises:
+        EvaluationError: the judge cannot be written.
+    """
     path = folder / JUDGE_NAME
     made_by = f"version {JUDGE_VERSION} renderer {RENDERER_VERSION} scenes {scenes} epochs {epochs}"
     judge = Judge()
@@ -65,8 +70,11 @@ def trained_judge(folder: Path, *, scenes: int = JUDGE_SCENES, epochs: int = JUD
         judge.load_state_dict(weights)
         return judge.eval()
     judge = train_judge(*judge_data(scenes), epochs=epochs)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_cached(path, judge.state_dict(), made_by)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_cached(path, judge.state_dict(), made_by)
+    except OSError as error:
+        raise EvaluationError(f"{path}: expected a file that can be written, got {error}") from error
     return judge
 
 

@@ -6,6 +6,7 @@ import torch
 
 from imagebind.evaluation import judge as judging
 from imagebind.evaluation.judge import Judge, judge_data, labels_of, train_judge, trained_judge
+from imagebind.evaluation.result import EvaluationError
 from imagebind.toyworld import World
 from imagebind.toyworld.scene import ATTRIBUTES
 from imagebind.toyworld.surface import PAINTS
@@ -66,3 +67,12 @@ def test_the_judge_is_correct_on_new_renderings(judge_file, monkeypatch):
     images, labels = judge_data(400)
     accuracies = judge.accuracies(images.float() / 255, labels)
     assert accuracies["shape"] > 0.95 and accuracies["colour"] > 0.97
+
+
+def test_a_judge_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(judging, "train_judge", lambda images, labels, *, epochs: Judge().eval())
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        EvaluationError, match=r"judge\.safetensors: expected a file that can be written, got"
+    ):
+        trained_judge(tmp_path / "file", scenes=4, epochs=1)
