@@ -9,12 +9,15 @@ import pytest
 import torch
 
 from imagebind.checkpoints.factory import imagebind_tiny
+from imagebind.datasets.labelled import NamedItem, RetrievalSet
 from imagebind.datasets.layouts.esc50 import esc50
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.evaluation import EvaluationError, Result, evaluate, list_benchmarks
+from imagebind.evaluation.benchmark import Benchmark, Task
 from imagebind.evaluation.benchmarks import benchmark_named
 from imagebind.evaluation.cache import DATABASE_NAME
+from imagebind.modality import MediaKind
 from tests.evaluation.layouts import write_esc50
 
 ONE_CLIP = {"clips": 1, "templates": "short"}
@@ -312,3 +315,19 @@ def test_a_toy_world_without_two_modalities_to_compare_is_an_error():
     embedder = Embedder(imagebind_tiny(modalities=["vision"]), num_workers=0)
     with pytest.raises(EvaluationError, match=r"toyworld: expected a model with two .*, got one with vision"):
         evaluate("toyworld", embedder, options={"scenes": 4})
+
+
+def test_a_retrieval_without_readable_pairs_is_an_error(world_embedder, tmp_path):
+    def read(root):
+        return RetrievalSet(
+            queries=[NamedItem(item="a red star", name="query")],
+            candidates=[
+                NamedItem(item={"image": tmp_path / "missing.png"}, name="missing"),
+                NamedItem(item="a star", name="distractor"),
+            ],
+            relevant=[(0,)],
+        )
+
+    own = Benchmark(name="own", title="Own", task=Task.RETRIEVAL, media=MediaKind.IMAGE, read=read)
+    with pytest.raises(EvaluationError, match=r"own: expected a readable query with .*, got none$"):
+        evaluate(own, world_embedder, tmp_path, allow_missing=1)
