@@ -1,4 +1,4 @@
-"""Cut clips out of recordings: packets are copied if the cut lies on key frames, else frames are re-encoded.
+"""Cut clips out of recordings: packets are copied if the cut lies on keyframes, else frames are re-encoded.
 
 Clips of videos are MP4; re-encoded ones have H.264 and AAC (mono or stereo). Clips of audio files are 16-bit
 WAV. Times are seconds from the first frame of a video or the first sample of an audio file, as in `moments`.
@@ -82,8 +82,8 @@ def earlier_clips(recording: Path, folder: Path) -> list[Path]:
 def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutClip:
     """Write the part of a recording from `start` to `end` seconds to a file.
 
-    Packets of a video are copied if MP4 supports its codecs, the first frame is a key frame, the clip ends
-    just before a key frame or at the end of the recording, and no packet after these key frames is shown
+    Packets of a video are copied if MP4 supports its codecs, the first frame is a keyframe, the clip ends
+    just before a keyframe or at the end of the recording, and no packet after these keyframes is shown
     before them. The audio of a copy is exact to one packet, some hundredths of a second, and half a frame.
 
     Args:
@@ -107,15 +107,15 @@ def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutC
         raise MediaError(request.name, got=str(request.kind), expected="a video or an audio file to cut")
     path = target.with_name(f"{target.name}.mp4")
     with replacing(path) as temporary:
-        key = key_frame_at(recording, start, end)
+        key = keyframe_at(recording, start, end)
         is_copy = key is not None and _copy(recording, temporary, key, end)
         if not is_copy:
             _encode(recording, temporary, start, end)
     return CutClip(path=path, is_copy=is_copy)
 
 
-def key_frame_at(recording: Path, start: float, end: float) -> Fraction | None:
-    """Return the seconds of the key frame at `start` if packets can be cut there and at `end`, else None.
+def keyframe_at(recording: Path, start: float, end: float) -> Fraction | None:
+    """Return the seconds of the keyframe at `start` if packets can be cut there and at `end`, else None.
 
     The cuts may be up to half a frame from `start` and `end`.
 
@@ -133,9 +133,9 @@ def key_frame_at(recording: Path, start: float, end: float) -> Fraction | None:
                 continue
             seconds = packet.pts * (fraction_of(packet.time_base) or Fraction(0)) - zero
             if stop is not None and seconds < end - half:
-                return None  # a frame of the clip is decoded after the key frame at its end
+                return None  # a frame of the clip is decoded after the keyframe at its end
             if begin is not None and seconds < start - half:
-                return None  # a frame before the clip is decoded after the key frame at its start
+                return None  # a frame before the clip is decoded after the keyframe at its start
             if packet.is_keyframe and abs(seconds - start) < half:
                 begin = seconds
             if packet.is_keyframe and abs(seconds - end) < half:
@@ -156,7 +156,7 @@ def _zero_and_half(video: Any) -> tuple[Fraction, float]:
 
 
 def _copy(recording: Path, target: Path, start: Fraction, end: float) -> bool:
-    """Write the packets from a key frame at `start` to `end` as MP4, with times from 0.
+    """Write the packets from a keyframe at `start` to `end` as MP4, with times from 0.
 
     Returns False if this is impossible, for example because MP4 does not support a codec.
     """

@@ -70,7 +70,7 @@ def sample_shots(rng: np.random.Generator, count: int, *, held_out: bool | None 
 def write_recording(folder: str | os.PathLike[str], shots: Sequence[Shot]) -> Recording:
     """Write shots one after another to film.mp4 (H.264 and AAC) and imu.csv.
 
-    Each shot begins with a key frame. The IMU file starts with the video.
+    Each shot begins with a keyframe. The IMU file starts with the video.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Clips cut out of recordings: exact in time, copied only between key frames, and playable."""
+"""Clips cut out of recordings: exact in time, copied only between keyframes, and playable."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from imagebind.applications.cut import cut_clip, cut_moments, key_frame_at
+from imagebind.applications.cut import cut_clip, cut_moments, keyframe_at
 from imagebind.applications.moments import Moment
 from imagebind.errors import MediaError
 from imagebind.media.audio_file import load_audio
@@ -22,7 +22,7 @@ RATE = 20
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
-    """A video of 4 s with a key frame each second, B-frames and audio; frame i has the gray level 3·i."""
+    """A video of 4 s with a keyframe each second, B-frames and audio; frame i has the gray level 3·i."""
     folder = tmp_path_factory.mktemp("cut")
     path = folder / "recording.mp4"
     with av.open(path, "w") as container:
@@ -62,7 +62,7 @@ def frame_numbers(path: Path) -> list[int]:
 
 @needs_ffmpeg
 @pytest.mark.parametrize("start, end", [(1, 3), (0, 2), (2, 4)])
-def test_a_cut_between_key_frames_copies_the_packets(recording, tmp_path, start, end):
+def test_a_cut_between_keyframes_copies_the_packets(recording, tmp_path, start, end):
     clip = cut_clip(recording, tmp_path / "clip", start=start, end=end)
     assert clip.is_copy and clip.path == tmp_path / "clip.mp4"
     assert frame_numbers(clip.path) == list(range(start * RATE, end * RATE))
@@ -99,9 +99,9 @@ def test_the_audio_of_a_clip_is_that_of_its_time(recording, tmp_path):
         assert loud.std() == pytest.approx(0.5 / 2**0.5, rel=0.05)
 
 
-def test_a_cut_is_on_key_frames_only_if_no_frame_depends_on_a_frame_left_out(recording, tmp_path):
-    assert key_frame_at(recording, 1, 2) == key_frame_at(recording, 1.01, 4.2) == 1
-    assert key_frame_at(recording, 1.05, 2) is None and key_frame_at(recording, 1, 2.05) is None
+def test_a_cut_is_on_keyframes_only_if_no_frame_depends_on_a_frame_left_out(recording, tmp_path):
+    assert keyframe_at(recording, 1, 2) == keyframe_at(recording, 1.01, 4.2) == 1
+    assert keyframe_at(recording, 1.05, 2) is None and keyframe_at(recording, 1, 2.05) is None
     path = tmp_path / "open.mp4"
     record(path, "-c:v libx264 -g 25 -keyint_min 25 -x264-params open-gop=1:bframes=3:scenecut=0")
     with av.open(path) as container:
@@ -110,7 +110,7 @@ def test_a_cut_is_on_key_frames_only_if_no_frame_depends_on_a_frame_left_out(rec
         ]
         zero, base = container.streams.video[0].start_time, container.streams.video[0].time_base
     first, second = (float((key - zero) * Fraction(base)) for key in keys[1:3])
-    assert key_frame_at(path, first, second) is None  # frames shown before a key frame depend on it
+    assert keyframe_at(path, first, second) is None  # frames shown before a keyframe depend on it
 
 
 def test_a_clip_keeps_uneven_times_and_its_size_except_for_an_odd_pixel(tmp_path):

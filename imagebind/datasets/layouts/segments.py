@@ -15,7 +15,7 @@ from imagebind.media.audio_file import open_audio
 from imagebind.media.video_file import probe_video
 from imagebind.modality import MediaKind
 
-CUT_TOLERANCE_SECONDS = 2.0  # ours: cutting at the next key frame and an encoder's padding add less
+CUT_TOLERANCE_SECONDS = 2.0  # ours: cutting at the next keyframe and an encoder's padding add less
 
 
 def segment_item(path: Path, ytid: str, start: float | None, end: float | None, media: MediaKind) -> Any:
