@@ -1,6 +1,7 @@
 """Serving: addresses, ports, and uploads that are deleted at the end."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -42,8 +43,14 @@ def test_an_ipv6_address_can_be_listened_on():
 SERVER_SCRIPT = """
 import signal
 from types import SimpleNamespace
+from imagebind.search.app.inputs import UploadFile
 from imagebind.search.app.serve import listen, serve
 
+def announced_rollover(file, rollover=UploadFile.rollover):
+    rollover(file)
+    print("an upload is on the disk", flush=True)
+
+UploadFile.rollover = announced_rollover
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored if the tests were started by nohup
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs of a shell
 index = SimpleNamespace(uri="x", embedder=object())  # an upload that does not end needs no model
@@ -81,7 +88,8 @@ def test_a_server_that_a_signal_ends_leaves_no_upload_behind(tmp_path, number):
                 target = f"POST /uploads?name=x.png HTTP/1.1\r\nHost: {host}:{port}\r\n"
                 head = f"{target}Content-Length: 4000000\r\n\r\n"
                 connection.sendall(head.encode() + b"x" * 3_000_000)
-                time.sleep(0.5)  # on the disk by now
+                assert select.select([process.stdout], [], [], 60)[0]
+                assert process.stdout.readline() == "an upload is on the disk\n"
                 process.send_signal(number)
                 assert process.wait(60) == -number
         finally:
