@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
@@ -196,7 +197,12 @@ class Index:
         self._store.move_paths(moves)
 
     def delete(self, *, ids: Iterable[str] | None = None, paths: Iterable[str] | None = None) -> int:
-        """Delete the rows with these ids, or of these paths, and return their number."""
+        """Delete the rows with these ids, or of these paths, and return their number.
+
+        Raises:
+            ValueError: neither ids nor paths are given, or both.
+            SearchIndexError: the index cannot be written.
+        """
         if (ids is None) == (paths is None):
             raise ValueError(f"delete: expected either ids or paths, got {'none' if ids is None else 'both'}")
         column, values = ("id", list(ids)) if ids is not None else ("path", list(paths or ()))
@@ -260,7 +266,8 @@ class Index:
         wanted = None if kinds is None else self.kinds_named(kinds)
         if wanted == []:
             raise ValueError("kinds: expected at least one, got none; pass None for all")
-        where(path=path, between=between, metadata=metadata)  # fail before anything is embedded
+        matching = partial(where, path=path, between=between, metadata=metadata)
+        matching()  # fail before anything is embedded
         keys = [key for item, _ in weighted(query) if isinstance(item, Mapping) for key in item]
         if (pack := self.missing_pack(keys)) is not None:
             raise SearchIndexError(f"{self.uri}: expected {pack} for this query, got none")
@@ -269,15 +276,7 @@ class Index:
         counts = self._kind_counts()
         searched = [kind for kind in wanted or kinds_in_order(counts) if counts[kind]]
         groups = [[kind] for kind in searched] if calibrated else [searched] if searched else []
-        conditions = [
-            where(
-                kinds=None if len(group) == len(counts) else group,
-                path=path,
-                between=between,
-                metadata=metadata,
-            )
-            for group in groups
-        ]
+        conditions = [matching(kinds=None if len(group) == len(counts) else group) for group in groups]
         records = nearest(self._store, combined.vector, k, conditions, exact=exact, per_file=per_file)
         hits = scored(records, combined.vector, self.calibration())
         if calibrated:
