@@ -130,20 +130,22 @@ class Epochs:
 class Recipe:
     """All settings of a training run.
 
-    model               a configuration, or a function that returns a model (or a subclass of it)
-    weights             initial weights, loaded one after the other; by default those of the new model
-    learns              the trainable parameters: `Everything`, `Trunks`, `Heads` or `Lora` of `tuning`
-    batch_size          pairs per step, over all ranks together
-    chunk_size          pairs per forward pass on a rank, for batches larger than device memory (gradient
-                        caching). Host memory holds the whole batch; workers read at least one more ahead
-    precision           "bfloat16" runs the model under autocast; the loss stays in float32
-    grad_checkpointing  recompute the activations of blocks in the backward pass instead of keeping them
-    sharding            with several ranks: "ddp" keeps a whole model on each rank, "fsdp2" splits it
-    evaluations         by name, functions from a model to figures, called after each epoch and at the end
-    checkpoint_every    steps between checkpoints, by default an epoch; the last `keep_checkpoints` are kept
-    max_broken_share    the largest allowed share of broken pairs per source; above it the run stops
-    trackers            "tensorboard", "wandb"
-    output              the folder of checkpoints, logs and the final model; a run resumes from what is in it
+    Args:
+        model: a configuration, or a function that returns a model (or a subclass of it).
+        weights: initial weights, loaded one after the other; by default those of the new model.
+        learns: the trainable parameters: `Everything`, `Trunks`, `Heads` or `Lora` of `tuning`.
+        batch_size: pairs per step, over all ranks together.
+        chunk_size: pairs per forward pass on a rank, for batches larger than device memory (gradient
+            caching). Host memory holds the whole batch; workers read at least one more ahead.
+        precision: "bfloat16" runs the model under autocast; the loss stays in float32.
+        grad_checkpointing: recompute the activations of blocks in the backward pass instead of keeping them.
+        sharding: with several ranks: "ddp" keeps a whole model on each rank, "fsdp2" splits it.
+        evaluations: by name, functions from a model to figures, called after each epoch and at the end.
+        checkpoint_every: steps between checkpoints, by default an epoch; the last `keep_checkpoints` are
+            kept.
+        max_broken_share: the largest allowed share of broken pairs per source; above it the run stops.
+        trackers: "tensorboard", "wandb".
+        output: the folder of checkpoints, logs and the final model; a run resumes from what is in it.
     """
 
     model: ImageBindConfig | Callable[[], ImageBindModel]
