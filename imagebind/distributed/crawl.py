@@ -26,6 +26,8 @@ from imagebind.search.rows import IndexRow, from_arrow, to_arrow
 from imagebind.space import Space
 from imagebind.windows import HOP_SECONDS, WINDOW_SECONDS
 
+DELETE_FOLDER = "delete the folder to embed its files again"
+
 Engine = Callable[[EmbedJob], Iterable[PartDone]]
 
 
@@ -80,12 +82,12 @@ def working_folder(uri: str) -> str:
 
 
 def prepare_files(
-    files: Sequence[ExaminedFile], out: str, *, method: EmbedFiles, partitions: int | None = None
+    files: Sequence[ExaminedFile], output: Output, *, method: EmbedFiles, partitions: int | None = None
 ) -> EmbedJob:
-    """Divide files into parts, and start an output folder for them or resume one; see `job.prepare`."""
+    """Divide files into parts, and start an output for them or resume it; see `job.prepare`."""
     size = part_size(len(files), partitions)
     parts = [ExaminedPart(tuple(files[start : start + size])) for start in range(0, len(files), size)]
-    return begin(Output(out), Inputs([*parts], []), method, weights="", partitions=partitions, base=sep)
+    return begin(output, Inputs([*parts], []), method, weights="", partitions=partitions, base=sep)
 
 
 def on_engine(engine: Engine, folder: str, *, partitions: int | None = None) -> FileEmbedder:
@@ -110,7 +112,7 @@ def on_engine(engine: Engine, folder: str, *, partitions: int | None = None) -> 
         batch_size: int,
     ) -> Generator[FileRows, None, None]:
         space = Space.of(embedder)
-        output = Output(folder)
+        output = Output(folder, way_out=DELETE_FOLDER)
         waiting = {path_text(file.found.path): file for file in files}
         if output.manifest() is not None:
             output.claim(space)  # refuses vectors of another space
@@ -122,7 +124,7 @@ def on_engine(engine: Engine, folder: str, *, partitions: int | None = None) -> 
             output.remove()
         if waiting:
             method = EmbedFiles(window_seconds=window_seconds, hop_seconds=hop_seconds, batch_size=batch_size)
-            job = prepare_files([*waiting.values()], folder, method=method, partitions=partitions)
+            job = prepare_files([*waiting.values()], output, method=method, partitions=partitions)
             output.claim(space)
             for part in engine(job):
                 results = _results(output, part.number)

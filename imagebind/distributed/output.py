@@ -31,7 +31,7 @@ from imagebind.space import Space
 
 MANIFEST_NAME, SPACE_NAME = "_manifest.json", "_space.json"
 ERROR_FOLDER, WARNING_FOLDER, NOTE_FOLDER = "_errors", "_warnings", "_begun"
-SPACE_WAY_OUT = "use the same model, weights and transforms, or another folder"
+ANOTHER_FOLDER = "use another folder"
 DIGEST_BYTES = 8
 Parsed = TypeVar("Parsed", "Manifest", Space)
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
@@ -119,14 +119,18 @@ class Manifest:
 class Output:
     """A folder of parts, on a disk or in an object store."""
 
-    def __init__(self, uri: str | os.PathLike[str]) -> None:
+    def __init__(self, uri: str | os.PathLike[str], *, way_out: str = ANOTHER_FOLDER) -> None:
         """Refer to a folder, which `begin` creates.
+
+        Args:
+            way_out: the advice in errors if the folder cannot be used.
 
         Raises:
             MediaError: a store cannot be reached.
         """
         uri = os.fspath(uri)
         self.uri = uri if is_uri(uri) else os.path.abspath(uri)  # noqa: PTH100 (keeps symbolic links)
+        self._way_out = way_out
         self._storage = Storage(self.uri)
 
     def manifest(self) -> Manifest | None:
@@ -153,7 +157,7 @@ class Output:
         if others:
             raise OutputMismatchError(
                 f"{self.uri}: expected a new folder or an earlier output, got {others[0]!r} and no "
-                f"{MANIFEST_NAME}"
+                f"{MANIFEST_NAME}; {self._way_out}"
             )
         self._storage.write(MANIFEST_NAME, manifest.to_json().encode())
 
@@ -165,7 +169,8 @@ class Output:
         """
         stored = self.space()
         if stored is not None:
-            stored.check(space, owner=self.uri, way_out=SPACE_WAY_OUT)
+            advice = f"use the same model, weights and transforms, or {self._way_out}"
+            stored.check(space, owner=self.uri, way_out=advice)
             return
         self._storage.write(SPACE_NAME, space.to_json().encode())
 
@@ -185,7 +190,7 @@ class Output:
             return parse(content.decode())
         except (ValueError, TypeError, KeyError) as error:
             raise OutputMismatchError(
-                f"{self.uri}: expected the {name} of an earlier run, got a damaged file; use another folder"
+                f"{self.uri}: expected the {name} of an earlier run, got a damaged file; {self._way_out}"
             ) from error
 
     def done(self) -> list[int]:

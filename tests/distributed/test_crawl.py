@@ -7,6 +7,7 @@ import pytest
 
 from imagebind.distributed.crawl import Engine, on_engine, working_folder
 from imagebind.distributed.job import EmbedJob
+from imagebind.distributed.output import OutputMismatchError
 from imagebind.distributed.worker import PartDone
 from imagebind.embedder import Embedder
 from imagebind.intake.mapping import parse_mapping
@@ -165,6 +166,19 @@ def test_a_video_is_embedded_again_if_mapped_to_audio_but_not_if_mapped_to_video
             index, [video_file], recording_engine(tiny, embedded), mappings=[parse_mapping(f"*.mp4={kind}")]
         )
         assert len(embedded) == count and index.files()[str(video_file)].kinds == kinds
+
+
+def test_the_error_for_a_damaged_working_folder_says_to_delete_it(tmp_path, tiny, media):
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    folder = tmp_path / ".db.partitions"
+    folder.mkdir()
+    for name, content in (("_manifest.json", "{"), ("other.json", "{}")):
+        (folder / name).write_text(content)
+        with pytest.raises(OutputMismatchError, match=r"; delete the folder to embed its files again$"):
+            crawled(index, [media], lambda job: run_here(job, tiny))
+        (folder / name).unlink()
+    folder.rmdir()
+    assert outcomes(crawled(index, [media], lambda job: run_here(job, tiny))) == {"added": 4, "failed": 1}
 
 
 def test_parts_lie_in_a_hidden_folder_beside_the_index():

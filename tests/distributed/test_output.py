@@ -153,5 +153,5 @@ def test_vectors_of_another_space_are_refused_with_both_named(tmp_path, tiny):
     output.claim(Space.of(tiny))
     output.claim(Space.of(tiny))
     other = Space(model="other", embed_dim=tiny.embed_dim, weights={"vision": "beef"})
-    with pytest.raises(SpaceMismatchError, match=r"imagebind_tiny.*other.*, or another folder"):
+    with pytest.raises(SpaceMismatchError, match=r"imagebind_tiny.*other.*, or use another folder"):
         output.claim(other)

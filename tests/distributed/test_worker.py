@@ -8,6 +8,7 @@ import pytest
 
 from imagebind.distributed.crawl import EmbedFiles, prepare_files
 from imagebind.distributed.job import EmbedJob, prepare
+from imagebind.distributed.output import Output
 from imagebind.distributed.worker import (
     MAX_ITEM_DEATHS,
     MAX_TRIES,
@@ -94,7 +95,7 @@ def test_a_file_that_is_not_media_is_counted_if_found_in_a_folder_and_fails_if_g
 def both_jobs(folder: Path, kinds: dict[Path, MediaKind]) -> list[EmbedJob]:
     """Return the job that embeds files into vectors, and the one that embeds them into rows of an index."""
     files = [ExaminedFile(found=stat_file(path, path), kind=kind) for path, kind in kinds.items()]
-    rows = prepare_files(files, str(folder / "rows"), method=EmbedFiles())
+    rows = prepare_files(files, Output(folder / "rows"), method=EmbedFiles())
     return [prepare(list(map(str, kinds)), folder / "vectors", method=EmbedItems()), rows]
 
 
