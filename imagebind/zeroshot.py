@@ -49,8 +49,10 @@ class LabelScore(NamedTuple):
 class ZeroShotClassifier:
     """Classify items by the names of classes.
 
-    classifier = ZeroShotClassifier(Embedder("imagebind_huge"), ["dog", "car"])
-    labels, probabilities = classifier.predict([Path("park.jpg"), Path("engine.wav")])
+        classifier = ZeroShotClassifier(Embedder("imagebind_huge"), ["dog", "car"])
+        labels, probabilities = classifier.predict([Path("park.jpg"), Path("engine.wav")])
+
+    The items of one call may be of several modalities.
     """
 
     def __init__(

@@ -1,14 +1,16 @@
 """Defines `Benchmark`: a reader of its data, the options of its protocol, and the paper's figures.
 
-PETS = Benchmark(
-    name="pets",
-    title="Pets",
-    task=Task.CLASSIFICATION,
-    media=MediaKind.IMAGE,
-    read=read_pets,  # (root) -> LabelledSet
-    needs="images/<class>_<number>.jpg",
-)
-result = evaluate(PETS, embedder, data="pets/")
+    PETS = Benchmark(
+        name="pets",
+        title="Pets",
+        task=Task.CLASSIFICATION,
+        media=MediaKind.IMAGE,
+        read=read_pets,  # (root) -> LabelledSet
+        needs="images/<class>_<number>.jpg",
+    )
+    result = evaluate(PETS, embedder, data="pets/")
+
+`evaluate` takes any `Benchmark`, or the name of one in `imagebind.evaluation.benchmarks`.
 """
 
 import inspect

@@ -1,7 +1,9 @@
 """Embed files: each becomes the rows that an index stores about it.
 
-for file in embed_files(examined, embedder):
-    print(file.path, len(file.rows), file.failures)
+    for file in embed_files(examined, embedder):
+        print(file.path, len(file.rows), file.failures)
+
+A crawl calls `embed_files` by default, and writes the rows to the index.
 """
 
 import logging
