@@ -24,7 +24,7 @@ from tests.media import loggers
 from tests.media.encoded import encode
 from tests.media.filmed import record
 from tests.media.measured import encoded, tiff
-from tests.media.motion import IMU_SAMPLES, PLAIN
+from tests.media.motion import PLAIN, PLAIN_SAMPLES
 from tests.media.test_deep_images import coloured, png, pnm
 from tests.media.test_flir import camera_record, fff, flir_jpeg, raw_record
 
@@ -139,7 +139,7 @@ def make_files(folder: Path) -> dict[MediaKind, list[str]]:
     imu = {f"{table.__name__}.csv": table().encode() for table in tables}
     imu |= {"phyphox.tsv": loggers.phyphox_tabs_with_commas().encode(), "tum.txt": loggers.tum().encode()}
     imu |= {"utf16.csv": loggers.tagged_rows().encode("utf-16"), "plain.csv": PLAIN}
-    _write(folder / "imu", {**imu, "motion.npy": encoded(IMU_SAMPLES, "npy")})
+    _write(folder / "imu", {**imu, "motion.npy": encoded(PLAIN_SAMPLES, "npy")})
     return {kind: names for kind in MediaKind if (names := names_in(folder / kind.value))}
 
 

@@ -18,6 +18,6 @@ def table(header: str, rows: np.ndarray, delimiter: str = ",") -> bytes:
 
 
 PLAIN_HEADER = "timestamp,accl_x,accl_y,accl_z,gyro_x,gyro_y,gyro_z"
-IMU_SAMPLES = walk(500)
-SECONDS = np.arange(500) / 100
-PLAIN = table(PLAIN_HEADER, np.column_stack([SECONDS, IMU_SAMPLES]))
+PLAIN_SAMPLES = walk(500)
+PLAIN_SECONDS = np.arange(500) / 100
+PLAIN = table(PLAIN_HEADER, np.column_stack([PLAIN_SECONDS, PLAIN_SAMPLES]))

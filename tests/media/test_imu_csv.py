@@ -8,7 +8,7 @@ import pytest
 from imagebind.errors import MediaError
 from imagebind.media.imu_table import is_imu_table
 from imagebind.transforms.imu import load_imu
-from tests.media.motion import GRAVITY, IMU_SAMPLES, PLAIN, PLAIN_HEADER, SECONDS, table
+from tests.media.motion import GRAVITY, PLAIN, PLAIN_HEADER, PLAIN_SAMPLES, PLAIN_SECONDS, table
 
 
 @pytest.mark.parametrize(
@@ -33,20 +33,22 @@ from tests.media.motion import GRAVITY, IMU_SAMPLES, PLAIN, PLAIN_HEADER, SECOND
 )
 def test_headers_name_columns_and_units_in_many_ways(header, delimiter, scale):
     time, accel, gyro = scale
-    written = np.column_stack([SECONDS * time, IMU_SAMPLES[:, :3] * accel, IMU_SAMPLES[:, 3:] * gyro])
+    written = np.column_stack(
+        [PLAIN_SECONDS * time, PLAIN_SAMPLES[:, :3] * accel, PLAIN_SAMPLES[:, 3:] * gyro]
+    )
     for data in (table(header, written, delimiter), b"\xef\xbb\xbf" + table(header, written, delimiter)):
         recording = load_imu(data)
-        np.testing.assert_allclose(recording.samples, IMU_SAMPLES, atol=1e-6)
-        np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-6)
+        np.testing.assert_allclose(recording.samples, PLAIN_SAMPLES, atol=1e-6)
+        np.testing.assert_allclose(recording.seconds, PLAIN_SECONDS, atol=1e-6)
 
 
 def test_columns_may_be_in_any_order_among_others():
     header = "gyro_z,accl_y,label,gyro_x,timestamp,accl_x,gyro_y,accl_z"
     rows = []
-    for second, (ax, ay, az, gx, gy, gz) in zip(SECONDS, IMU_SAMPLES, strict=True):
+    for second, (ax, ay, az, gx, gy, gz) in zip(PLAIN_SECONDS, PLAIN_SAMPLES, strict=True):
         rows.append(f"{gz!s},{ay!s},walking,{gx!s},{second!s},{ax!s},{gy!s},{az!s}")
     data = "\r\n".join([header, *rows]).encode()
-    np.testing.assert_array_equal(load_imu(data).samples, IMU_SAMPLES)
+    np.testing.assert_array_equal(load_imu(data).samples, PLAIN_SAMPLES)
 
 
 def test_the_table_of_ego4d_is_read_on_its_canonical_clock():
@@ -54,22 +56,22 @@ def test_the_table_of_ego4d_is_read_on_its_canonical_clock():
     header = f"{clocks},gyro_x,gyro_y,gyro_z,accl_x,accl_y,accl_z"
     component = np.zeros(500)
     rows = np.column_stack(
-        [component, component, SECONDS * 1000 + 40, IMU_SAMPLES[:, 3:], IMU_SAMPLES[:, :3]]
+        [component, component, PLAIN_SECONDS * 1000 + 40, PLAIN_SAMPLES[:, 3:], PLAIN_SAMPLES[:, :3]]
     )
     recording = load_imu(table(header, rows))
-    np.testing.assert_allclose(recording.samples, IMU_SAMPLES, atol=1e-6)
-    np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-9)
+    np.testing.assert_allclose(recording.samples, PLAIN_SAMPLES, atol=1e-6)
+    np.testing.assert_allclose(recording.seconds, PLAIN_SECONDS, atol=1e-9)
 
 
 def test_a_comma_is_a_decimal_sign_if_the_delimiter_is_a_semicolon():
-    data = table("timestamp;ax;ay;az;gx;gy;gz", np.column_stack([SECONDS, IMU_SAMPLES]), ";").replace(
+    data = table("timestamp;ax;ay;az;gx;gy;gz", np.column_stack([PLAIN_SECONDS, PLAIN_SAMPLES]), ";").replace(
         b".", b","
     )
-    np.testing.assert_allclose(load_imu(data).samples, IMU_SAMPLES, atol=1e-6)
+    np.testing.assert_allclose(load_imu(data).samples, PLAIN_SAMPLES, atol=1e-6)
 
 
 def test_a_table_without_a_clock_uses_the_rate():
-    data = table(PLAIN_HEADER.removeprefix("timestamp,"), IMU_SAMPLES)
+    data = table(PLAIN_HEADER.removeprefix("timestamp,"), PLAIN_SAMPLES)
     assert load_imu(data, rate=50).seconds[-1] == pytest.approx(499 / 50)
     with pytest.raises(MediaError, match="rate= in Hz"):
         load_imu(data)
@@ -103,8 +105,8 @@ def test_imu_tables_are_distinguished_from_other_tables(text, is_imu):
 
 def test_an_unnamed_first_column_does_not_shift_the_others():
     header = PLAIN_HEADER.replace(",", "\t")
-    rows = np.column_stack([np.arange(500), SECONDS, IMU_SAMPLES])
-    np.testing.assert_allclose(load_imu(table("\t" + header, rows, "\t")).samples, IMU_SAMPLES, atol=1e-6)
+    rows = np.column_stack([np.arange(500), PLAIN_SECONDS, PLAIN_SAMPLES])
+    np.testing.assert_allclose(load_imu(table("\t" + header, rows, "\t")).samples, PLAIN_SAMPLES, atol=1e-6)
 
 
 @pytest.mark.parametrize("cell", [" " * 10**6, "[" * 10**6, "gyro_x" + " (" * 10**6])

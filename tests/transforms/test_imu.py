@@ -16,7 +16,7 @@ from imagebind.io.source import Limits
 from imagebind.media.imu_recording import ImuRecording, to_recording
 from imagebind.transforms.imu import IMU_STEPS, ImuTransform, load_imu
 from tests.media.measured import damaged, encoded
-from tests.media.motion import GRAVITY, IMU_SAMPLES, PLAIN, PLAIN_HEADER, SECONDS, walk
+from tests.media.motion import GRAVITY, PLAIN, PLAIN_HEADER, PLAIN_SAMPLES, PLAIN_SECONDS, walk
 
 RNG = np.random.default_rng(0)
 
@@ -83,41 +83,46 @@ def test_a_short_gap_at_the_end_repeats_the_last_sample():
 # --- inputs
 
 
-@pytest.mark.parametrize("layout", [IMU_SAMPLES, IMU_SAMPLES.T, np.column_stack([SECONDS, IMU_SAMPLES])])
+@pytest.mark.parametrize(
+    "layout", [PLAIN_SAMPLES, PLAIN_SAMPLES.T, np.column_stack([PLAIN_SECONDS, PLAIN_SAMPLES])]
+)
 def test_npy_files_may_be_transposed_or_have_a_time_column(layout, tmp_path):
     path = tmp_path / "recording.npy"
     np.save(path, layout)
     recording = load_imu(path, rate=100)
-    np.testing.assert_array_equal(recording.samples, IMU_SAMPLES)
-    np.testing.assert_allclose(recording.seconds, SECONDS)
+    np.testing.assert_array_equal(recording.samples, PLAIN_SAMPLES)
+    np.testing.assert_allclose(recording.seconds, PLAIN_SECONDS)
 
 
 def test_every_input_type_gives_the_same_tensor(tmp_path):
     path = tmp_path / "recording.csv"
     path.write_bytes(PLAIN)
     transform = ImuTransform(rate=100)
-    expected = transform(IMU_SAMPLES)
+    expected = transform(PLAIN_SAMPLES)
     with path.open("rb") as file:
         items = [
             str(path),
             path,
             PLAIN,
             file,
-            (IMU_SAMPLES, 100),
-            IMU_SAMPLES.T,
-            torch.from_numpy(IMU_SAMPLES),
+            (PLAIN_SAMPLES, 100),
+            PLAIN_SAMPLES.T,
+            torch.from_numpy(PLAIN_SAMPLES),
         ]
         items += [
-            {"imu": IMU_SAMPLES, "rate": 100},
-            {"imu": IMU_SAMPLES.T, "timestamps": SECONDS},
+            {"imu": PLAIN_SAMPLES, "rate": 100},
+            {"imu": PLAIN_SAMPLES.T, "timestamps": PLAIN_SECONDS},
             (path, 100),
         ]
-        items += [{"imu": IMU_SAMPLES, "timestamps": SECONDS.tolist()}, load_imu(PLAIN)]
-        items += [{"imu": IMU_SAMPLES, "timestamps": torch.from_numpy(SECONDS) + 1.7e9}, {"imu": path}]
+        items += [{"imu": PLAIN_SAMPLES, "timestamps": PLAIN_SECONDS.tolist()}, load_imu(PLAIN)]
+        items += [
+            {"imu": PLAIN_SAMPLES, "timestamps": torch.from_numpy(PLAIN_SECONDS) + 1.7e9},
+            {"imu": path},
+        ]
         items += [pickle.loads(pickle.dumps(load_imu(PLAIN)))]
         for item in items:
             torch.testing.assert_close(transform(item), expected, atol=1e-4, rtol=0)
-    assert torch.equal(pickle.loads(pickle.dumps(transform))(IMU_SAMPLES), expected)
+    assert torch.equal(pickle.loads(pickle.dumps(transform))(PLAIN_SAMPLES), expected)
 
 
 @given(
@@ -172,15 +177,15 @@ def test_a_gap_in_the_window_is_refused_and_one_outside_is_not():
 
 def test_milliseconds_read_as_seconds_are_refused_with_the_option_for_the_unit():
     with pytest.raises(MediaError, match="time_unit="):
-        ImuTransform()({"imu": IMU_SAMPLES, "timestamps": SECONDS * 1000})
+        ImuTransform()({"imu": PLAIN_SAMPLES, "timestamps": PLAIN_SECONDS * 1000})
 
 
 @pytest.mark.parametrize("at, value, message", [(7, 0.05, "runs back.*sample 7"), (7, np.nan, "NaN")])
 def test_a_clock_that_does_not_increase_is_refused(at, value, message):
-    clock = SECONDS.copy()
+    clock = PLAIN_SECONDS.copy()
     clock[at] = value
     with pytest.raises(MediaError, match=message):
-        ImuTransform()({"imu": IMU_SAMPLES, "timestamps": clock})
+        ImuTransform()({"imu": PLAIN_SAMPLES, "timestamps": clock})
 
 
 def test_an_accelerometer_in_g_is_refused_unless_its_unit_is_given():
@@ -235,17 +240,17 @@ def test_shapes_with_an_ambiguous_channel_axis_are_refused(shape):
         (np.ones((1, 6)), 10),
         (np.ones((0, 6)), 10),
         (np.ones((100, 6), bool), 10),
-        (IMU_SAMPLES, 0),
-        (IMU_SAMPLES, float("nan")),
-        (IMU_SAMPLES, "fast"),
-        IMU_SAMPLES,  # no clock
-        {"imu": IMU_SAMPLES},
-        {"imu": IMU_SAMPLES, "rate": 100, "timestamps": SECONDS},
-        {"imu": IMU_SAMPLES, "hertz": 100},
+        (PLAIN_SAMPLES, 0),
+        (PLAIN_SAMPLES, float("nan")),
+        (PLAIN_SAMPLES, "fast"),
+        PLAIN_SAMPLES,  # no clock
+        {"imu": PLAIN_SAMPLES},
+        {"imu": PLAIN_SAMPLES, "rate": 100, "timestamps": PLAIN_SECONDS},
+        {"imu": PLAIN_SAMPLES, "hertz": 100},
         {"rate": 100},
-        {"imu": IMU_SAMPLES, "timestamps": SECONDS[:-1]},
-        {"imu": IMU_SAMPLES, "timestamps": [[1], [2, 3]]},
-        {"imu": np.column_stack([SECONDS, IMU_SAMPLES]), "timestamps": SECONDS},
+        {"imu": PLAIN_SAMPLES, "timestamps": PLAIN_SECONDS[:-1]},
+        {"imu": PLAIN_SAMPLES, "timestamps": [[1], [2, 3]]},
+        {"imu": np.column_stack([PLAIN_SECONDS, PLAIN_SAMPLES]), "timestamps": PLAIN_SECONDS},
         [[1, 2]],
         None,
         "no_such_file.csv",
@@ -285,18 +290,18 @@ def test_a_wrong_option_is_refused_by_the_constructor(options):
 @pytest.mark.parametrize("spans", [[], [(-1, 4)], [(4, 4)], [(0, float("inf"))]])
 def test_a_span_without_a_positive_length_is_refused(spans):
     with pytest.raises(ValueError):
-        ImuTransform().with_spans((IMU_SAMPLES, 100), spans)
+        ImuTransform().with_spans((PLAIN_SAMPLES, 100), spans)
 
 
 def test_a_recording_object_is_checked_too():
     with pytest.raises(MediaError, match="runs back"):
-        ImuTransform()(ImuRecording(samples=IMU_SAMPLES, seconds=SECONDS[::-1]))
+        ImuTransform()(ImuRecording(samples=PLAIN_SAMPLES, seconds=PLAIN_SECONDS[::-1]))
 
 
 def test_the_input_is_not_modified():
-    samples = IMU_SAMPLES.copy()
+    samples = PLAIN_SAMPLES.copy()
     to_recording(samples, rate=100, accel_unit="m/s2", gyro_unit="deg/s")
-    np.testing.assert_array_equal(samples, IMU_SAMPLES)
+    np.testing.assert_array_equal(samples, PLAIN_SAMPLES)
 
 
 def test_errors_name_the_limit():
@@ -308,13 +313,13 @@ def test_errors_name_the_limit():
 
 @pytest.mark.parametrize(("unit", "ticks"), [("us", 1e6), ("ns", 1e9)])
 def test_the_error_for_a_clock_that_is_not_in_seconds_names_the_option(unit, ticks):
-    table = np.column_stack([SECONDS * ticks, IMU_SAMPLES])
+    table = np.column_stack([PLAIN_SECONDS * ticks, PLAIN_SAMPLES])
     with pytest.raises(
         MediaError, match=r"max_seconds.*; pass the time_unit= of its clock \(s, ms, us, ns\)"
     ):
         load_imu(encoded(table, "npy"), gyro_unit="deg/s")
     recording = load_imu(encoded(table, "npy"), gyro_unit="deg/s", time_unit=unit)
-    np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-6)
+    np.testing.assert_allclose(recording.seconds, PLAIN_SECONDS, atol=1e-6)
 
 
 def test_pickled_objects_are_never_loaded():
@@ -324,7 +329,7 @@ def test_pickled_objects_are_never_loaded():
         load_imu(file)
 
 
-@given(damaged([PLAIN, encoded(IMU_SAMPLES, "npy")]))
+@given(damaged([PLAIN, encoded(PLAIN_SAMPLES, "npy")]))
 @settings(max_examples=80, deadline=None)
 def test_a_damaged_file_gives_a_window_or_a_named_error(bad):
     try:
