@@ -31,7 +31,7 @@ from imagebind.media.video_stream import opened_video
 from imagebind.media.webp import is_animated_webp
 from imagebind.modality import MediaKind
 
-VIDEO_OPTIONS = {"preset": "medium", "crf": "18"}  # x264: hardly distinguishable from the source
+X264_OPTIONS = {"preset": "medium", "crf": "18"}  # x264: hardly distinguishable from the source
 FALLBACK_RATE = Fraction(25)  # frames per second of a stream that states no rate
 MAX_RATE_DENOMINATOR = 1001  # of frames per second, as in 30000/1001
 MICROSECONDS = 1_000_000  # per second
@@ -196,7 +196,7 @@ def _encode(recording: Path, target: Path, start: float, end: float) -> None:
         last = max(bisect_left(ticks, _exact(end) / tick), first + 1)
         output = resources.enter_context(av.open(str(target), "w", format="mp4"))
         rate = Fraction(video.info.fps).limit_denominator(MAX_RATE_DENOMINATOR)
-        stream = output.add_stream("libx264", rate=rate, options=VIDEO_OPTIONS)
+        stream = output.add_stream("libx264", rate=rate, options=X264_OPTIONS)
         encoded_audio: Iterator[tuple[float, Any]] = iter(())
         if audio is not None:
             encoded_audio = _encoded_audio(output, audio, start - delay, end - delay)

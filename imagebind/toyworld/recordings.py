@@ -18,7 +18,7 @@ from imagebind.toyworld.render import FRAME_RATE, render_video
 from imagebind.toyworld.scene import CLIP_SECONDS, Motion, Scene, Shape, sample_scene
 from imagebind.toyworld.view import PIXELS
 
-VIDEO_NAME, IMU_NAME, ABOUT_NAME = "film.mp4", "imu.csv", "shots.json"
+VIDEO_NAME, IMU_NAME, SHOTS_NAME = "film.mp4", "imu.csv", "shots.json"
 SHOT_SECONDS = (2, 6)
 AUDIO_BLOCK = 1024  # samples per AAC frame
 ABOUT_VERSION = 1  # recordings of other versions are rewritten
@@ -119,11 +119,11 @@ def _recording(folder: Path, shots: Sequence[Shot]) -> Recording:
 
 def _write(folder: Path, shots: Sequence[Shot]) -> None:
     write_recording(folder, shots)
-    (folder / ABOUT_NAME).write_text(_about(shots), encoding="utf-8")  # last: marks it as complete
+    (folder / SHOTS_NAME).write_text(_about(shots), encoding="utf-8")  # last: marks it as complete
 
 
 def _is_written(folder: Path, shots: Sequence[Shot]) -> bool:
-    path = folder / ABOUT_NAME
+    path = folder / SHOTS_NAME
     return path.is_file() and path.read_text(encoding="utf-8") == _about(shots)
 
 

@@ -30,7 +30,7 @@ MODEL_NAME = "model"
 ADAPTER_NAME = "adapter"
 WEIGHTS_ENTRIES = {"weights", "located"}  # of `Recipe.identity`: the weights as given, and by absolute path
 RANDOM_NAME = "random-{rank}.pt"
-CHECKPOINT_NAME = re.compile(r"step-(\d{6,})")
+CHECKPOINT_PATTERN = re.compile(r"step-(\d{6,})")
 
 
 def save_checkpoint(
@@ -80,13 +80,13 @@ def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, newest first, including incomplete ones."""
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if CHECKPOINT_NAME.fullmatch(path.name)]
+    found = [path for path in folder.iterdir() if CHECKPOINT_PATTERN.fullmatch(path.name)]
     return sorted(found, key=step_of, reverse=True)
 
 
 def step_of(checkpoint: Path) -> int:
     """Return the step in a checkpoint's name."""
-    match = CHECKPOINT_NAME.fullmatch(checkpoint.name)
+    match = CHECKPOINT_PATTERN.fullmatch(checkpoint.name)
     if match is None:
         raise ValueError(f"checkpoint: expected a name such as step-000123, got {checkpoint.name}")
     return int(match[1])

@@ -14,7 +14,7 @@ from imagebind.modality import MediaKind
 
 SPLIT = Choice(value="test", reason="ours: the data set's own split")
 PAIRS = Choice(value=MAX_PAIRS, reason="ours: at most 1,000, from a fixed seed; recall depends on the number")
-VIDEO_OPTIONS = {
+VIDEO_PAIR_OPTIONS = {
     "split": SPLIT,
     "pairs": PAIRS,
     "clips": Choice(value=5, reason="ours: clips of 2 s that cover the 10 s, of audio and of video"),
@@ -51,7 +51,7 @@ BENCHMARKS = (
         task=Task.RETRIEVAL,
         media=MediaKind.VIDEO,
         read=vggsound_pairs,
-        options=VIDEO_OPTIONS,
+        options=VIDEO_PAIR_OPTIONS,
         needs="vggsound.csv, **/<ytid>_<start>.mp4",
         url="https://www.robots.ox.ac.uk/~vgg/data/vggsound/",
         licence="CC BY 4.0 (lists); the clips belong to their authors",
@@ -63,7 +63,7 @@ BENCHMARKS = (
         task=Task.RETRIEVAL,
         media=MediaKind.VIDEO,
         read=ave_pairs,
-        options=VIDEO_OPTIONS,
+        options=VIDEO_PAIR_OPTIONS,
         needs="Annotations.txt, testSet.txt, AVE/<id>.mp4",
         url="https://sites.google.com/view/audiovisualresearch",
         licence="see the data set's page",
