@@ -99,7 +99,7 @@ def expand(paths: Iterable[Path], *, without: Iterable[Path] = ()) -> Iterator[P
     for path in paths:
         if isinstance(path, StorePath):
             try:
-                yield from (file for file in map(StorePath, files_below(str(path))) if file not in without)
+                yield from (file for file in map(as_path, files_below(str(path))) if file not in without)
             except MediaError:
                 yield path
             continue

@@ -1,6 +1,7 @@
 """Paths of files and folders in stores, and lists of their files."""
 
 import os
+import re
 import stat
 from contextlib import suppress
 from datetime import datetime
@@ -25,16 +26,17 @@ from imagebind.io.uri import (
 
 # Each of fsspec's file systems has its own name for the time of modification.
 _TIME_NAMES = ("mtime", "LastModified", "last_modified", "updated", "created")
+_EMPTY_PART = "\0"  # stands for an empty part of a URI, because `Path` drops empty parts
 
 
 class StorePath(PosixPath):
     """A file or folder by URI, with the methods of `Path` that reading media needs; `str` is the URI.
 
-    As in any path, empty parts of a name are dropped.
+    `as_path` creates it. As in any path, slashes at the end are dropped.
     """
 
     def __str__(self) -> str:
-        path = super().__str__()
+        path = super().__str__().replace(f"/{_EMPTY_PART}", "/")
         if path.endswith(":"):  # the root of a store
             return f"{path}//"
         scheme, separator, rest = path.partition(":/")
@@ -75,7 +77,10 @@ class StorePath(PosixPath):
 def as_path(path: str | os.PathLike[str]) -> Path:
     """Return a path or URI as a path object."""
     text = without_file_scheme(os.fspath(path))
-    return StorePath(text) if is_uri(text) else Path(text)
+    if not is_uri(text):
+        return Path(text)
+    parts = text.rstrip("/").replace("://", ":/", 1)
+    return StorePath(re.sub("(?<=/)(?=/)", _EMPTY_PART, parts))
 
 
 def files_below(uri: str) -> list[str]:

@@ -21,6 +21,7 @@ OFFLINE_SWITCHES = ("IMAGEBIND_OFFLINE", "HF_HUB_OFFLINE")
 OFFLINE_MESSAGE = f"the network is switched off by {' or '.join(OFFLINE_SWITCHES)}"
 HTTP_SCHEMES = ("http://", "https://")
 FILE_SCHEME = "file://"
+SCHEMES_WITHOUT_NETWORK = ("local", "memory")
 IN_MEMORY_BYTES = 2**24  # larger downloads go to a temporary file
 
 
@@ -61,7 +62,7 @@ def open_uri(uri: str, *, max_bytes: int | None = None) -> BinaryIO:
     Raises:
         TooLargeError: an HTTP URL has more than `max_bytes`.
         OSError: the file cannot be opened, the scheme is unknown or needs a package that is not installed,
-            or, for an HTTP URL, the network is switched off (`OfflineError`).
+            or the network is needed and switched off (`OfflineError`).
     """
     options = {"max_bytes": max_bytes} if is_http(uri) else {}
     with os_errors(uri):
@@ -95,13 +96,14 @@ def upload(path: Path, uri: str) -> None:
         path_manager().copy_from_local(str(path), _with_lower_scheme(uri), overwrite=True)
 
 
-def file_system(uri: str) -> tuple[Any, str]:
+def file_system(uri: str, *, offline: bool | None = None) -> tuple[Any, str]:
     """Return fsspec's file system for a path or URI, and the path in that file system.
 
     URIs are not percent-decoded: names are used as they are in the store. Credentials are those that the
     store's own tools use.
 
     Raises:
+        OfflineError: the network is needed and switched off, see `is_offline`.
         OSError: the URI is an HTTP URL, its scheme is unknown, its package is not installed, or the store
             cannot be reached.
     """
@@ -115,9 +117,12 @@ def file_system(uri: str) -> tuple[Any, str]:
     if is_http(uri):
         raise OSError("an HTTP server cannot be listed or written to")
     uri = _with_lower_scheme(uri)
+    scheme = uri.partition("://")[0]
     with os_errors(uri):
+        if scheme not in SCHEMES_WITHOUT_NETWORK and is_offline(offline):
+            raise OfflineError(OFFLINE_MESSAGE)
         # Not fsspec.url_to_fs, which takes "::" in a file's name for the end of a URI.
-        of_scheme = get_filesystem_class(uri.partition("://")[0])
+        of_scheme = get_filesystem_class(scheme)
         return of_scheme(**of_scheme._get_kwargs_from_urls(uri)), of_scheme._strip_protocol(uri)
 
 
@@ -203,7 +208,7 @@ class FsspecHandler(NativePathHandler):
         copy = copy_path(path, cache_dir)
         if is_offline(offline):
             return _existing_copy(copy)
-        system, root = file_system(path)
+        system, root = file_system(path, offline=False)
         system.invalidate_cache()
         files: Mapping[str, Any] = system.find(root, maxdepth=1, detail=True)  # of a file, the file itself
         if not files:

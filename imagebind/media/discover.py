@@ -106,7 +106,7 @@ class _Walk:
             yield from self._folder(*self.linked_folders.popleft())
 
     def _folder_in_store(self, root: StorePath) -> Iterator[FoundFile | MediaError]:
-        for path in map(StorePath, files_below(str(root))):
+        for path in map(as_path, files_below(str(root))):
             if str(path) not in self.without:
                 self.without.add(str(path))  # its folder may be below another root, too
                 found = stat_file(path, root)

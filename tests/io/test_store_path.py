@@ -13,7 +13,7 @@ from imagebind.errors import CheckpointError, MediaError, MissingMediaError
 from imagebind.io.source import open_source
 from imagebind.io.storage import Storage
 from imagebind.io.store_path import StorePath, as_path, files_below
-from imagebind.io.uri import OfflineError, local_copy, open_uri, upload
+from imagebind.io.uri import OFFLINE_SWITCHES, OfflineError, local_copy, open_uri, upload
 from imagebind.media.discover import check_roots, discover
 from tests.io.test_uri import file_server
 
@@ -26,6 +26,34 @@ def test_a_uri_as_a_path_keeps_its_scheme():
     assert pickle.loads(pickle.dumps(path)) == path == path.absolute()
     assert type(as_path("file:///a/b")) is type(as_path("/a/b")) is type(Path())
     assert as_path("file:///a/b") == as_path("file://localhost/a/b") == Path("/a/b")
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://h/a?u=http://x/b.png", "hdfs:///data/a", "s3://b/a//c", "s3://b///c"]
+)
+def test_a_uri_as_a_path_keeps_its_empty_parts(uri):
+    path = as_path(uri)
+    assert str(path) == str(as_path(path)) == str(pickle.loads(pickle.dumps(path))) == uri
+    assert str(path.parent / path.name) == uri
+    assert str(as_path(f"{uri}/")) == uri
+
+
+@pytest.mark.parametrize("switch", OFFLINE_SWITCHES)
+def test_offline_only_stores_without_network_are_opened(switch, memory, tmp_path, monkeypatch):
+    memory.pipe_file("/bucket/a", b"x")
+    (tmp_path / "a").write_bytes(b"x")
+    monkeypatch.setenv(switch, "1")
+    for uri in ("memory://bucket/a", f"file://{tmp_path}/a", f"local://{tmp_path}/a"):
+        assert open_uri(uri).read() == b"x"
+    for uri in ("s3://bucket/a", "hf://datasets/a/b", "gs://bucket/a"):
+        with pytest.raises(OfflineError, match="switched off"):
+            open_uri(uri)
+        with pytest.raises(OfflineError, match="switched off"):
+            StorePath(uri).stat()
+        with pytest.raises(OfflineError, match="switched off"):
+            upload(tmp_path / "a", uri)
+        with pytest.raises(MediaError, match="switched off"):
+            files_below(uri)
 
 
 def test_a_file_in_a_store_has_a_size_and_a_time(memory):
