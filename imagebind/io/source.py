@@ -49,7 +49,7 @@ def name_of(source: object) -> str:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return f"<{memoryview(source).nbytes} bytes>"
     name = getattr(source, "name", None) or getattr(source, "filename", None)
-    if isinstance(name, (str, os.PathLike)):
+    if name and isinstance(name, (str, os.PathLike)):  # Pillow's name of an image from memory is ""
         return encodable(os.fsdecode(name))
     shape = getattr(source, "shape", None)
     return f"<{type(source).__name__}>" if shape is None else f"<{type(source).__name__} {tuple(shape)}>"

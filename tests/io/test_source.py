@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits, encodable, is_source, name_of, open_source
@@ -149,3 +150,9 @@ def test_names_of_all_files_can_be_printed_and_stored():
 def test_is_source_accepts_only_items_that_can_be_opened(tmp_path):
     assert all(map(is_source, ("a", tmp_path, b"a", io.BytesIO())))
     assert not any(map(is_source, (1, None, [b"a"], {"a": 1})))
+
+
+def test_an_image_opened_from_memory_is_named_by_its_type():
+    file = io.BytesIO()
+    Image.new("L", (3, 4)).save(file, "PNG")
+    assert name_of(Image.open(file)) == "<PngImageFile>"
