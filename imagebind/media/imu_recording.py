@@ -65,6 +65,7 @@ def to_recording(
     """
     accel_scale, gyro_scale, tick_seconds = unit_scales(accel_unit, gyro_unit, time_unit)
     name = name or name_of(values)
+    hertz = None if rate is None else checked_rate(rate, name)
     table = _rows(as_numpy(values), name)  # (t, 6) or (t, 7)
     if table.shape[1] == IMU_CHANNELS + 1:
         if timestamps is not None:
@@ -73,8 +74,8 @@ def to_recording(
     if timestamps is not None:
         seconds = _seconds_after_first(timestamps, len(table), name, tick_seconds)
         seconds, table = merge_duplicates(seconds, table, name=name, locate=lambda sample: f"sample {sample}")
-    elif rate is not None:
-        seconds = np.arange(len(table)) / checked_rate(rate, name)
+    elif hertz is not None:
+        seconds = np.arange(len(table)) / hertz
     else:
         raise MediaError(name, got="no clock", expected="rate= in Hz, or a timestamp for each sample")
     samples = table * np.repeat([accel_scale, gyro_scale], 3)  # (t, 6) in m/s² and rad/s

@@ -173,7 +173,7 @@ def _has_both_sensors(form: TableForm, columns: Columns | None) -> bool:
 def _streams(
     data: bytes, name: str, options: TableOptions, columns: Columns | None, role: str | None
 ) -> SensorStreams:
-    rate = options.rate or options.layout.rate
+    rate = options.layout.rate if options.rate is None else options.rate
     unit = options.time_unit or options.layout.time_unit
     return read_streams(data, name=name, columns=columns, role=role, rate=rate, time_unit=unit)
 

@@ -94,7 +94,7 @@ def load_imu(
             clock_unit = None
     recording = to_recording(
         table.samples,
-        rate=rate or logger_layout.rate,
+        rate=logger_layout.rate if rate is None else rate,
         timestamps=table.seconds,
         accel_unit=table.accel_unit,
         gyro_unit=table.gyro_unit,

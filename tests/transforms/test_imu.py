@@ -338,3 +338,16 @@ def test_a_damaged_file_gives_a_window_or_a_named_error(bad):
         assert "bytes>" in error.item
     else:
         assert out.shape == (6, 2000) and out.isfinite().all()
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan")])
+def test_a_rate_that_is_not_positive_is_refused_even_if_the_file_has_a_clock_or_a_layout(rate, tmp_path):
+    path = tmp_path / "imu.csv"
+    path.write_bytes(PLAIN)
+    bare = tmp_path / "bare.npy"
+    np.save(bare, IMU_SAMPLES)
+    with pytest.raises(MediaError, match=r"imu\.csv: expected a positive, finite rate in Hz, got a rate of"):
+        load_imu(path, rate=rate)
+    for item in ((path, rate), (bare, rate), {"imu": bare, "rate": rate, "layout": "motionsense"}):
+        with pytest.raises((MediaError, ValueError), match="rate"):
+            ImuTransform()(item)
