@@ -183,7 +183,7 @@ def waveform2melspec(waveform: Tensor, sample_rate: int, num_mel_bins: int, targ
     Source: released, except that the waveform is not modified.
 
     Raises:
-        ValueError: the waveform is not (c, n), or is shorter than 25 ms.
+        ValueError: the waveform is not (c, n), or is shorter than 25 ms, or its rate is below 100 Hz.
     """
     if waveform.ndim != 2 or not len(waveform):
         raise ValueError(f"waveform2melspec: expected (channels, n), got {tuple(waveform.shape)}")

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from imagebind.checks import check_positive, check_whole
+from imagebind.checks import check_positive, check_whole, is_number
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits
 from imagebind.media.audio_file import AudioRecording, load_audio, open_audio
@@ -58,7 +58,11 @@ def resample(waveform: Tensor, rate: int, new_rate: int = SAMPLE_RATE) -> Tensor
     """Change the sampling rate: (n,) -> (m,).
 
     Source: released; for rates whose exact ratio needs too large a kernel, ours (see `rate_ratio`).
+
+    Raises:
+        ValueError: a rate is not a whole number of at least 1.
     """
+    check_whole(1, rate=rate, new_rate=new_rate)
     return resample_by(waveform, rate_ratio(rate, new_rate))
 
 
@@ -80,8 +84,11 @@ def waveform_to_mel(
     The values are not normalised. Source: released.
 
     Raises:
-        ValueError: the clip is not a waveform, or is shorter than a window of 25 ms.
+        ValueError: the clip is not a waveform, or is shorter than a window of 25 ms; or the rate is below
+            100 Hz or not finite.
     """
+    if not is_number(rate) or rate < MIN_SAMPLE_RATE:
+        raise ValueError(f"rate: expected a finite rate of at least {MIN_SAMPLE_RATE} Hz, got {rate!r}")
     if clip.ndim != 1 or len(clip) < window_samples(rate):
         raise ValueError(
             f"mel clip: expected (n,), n at least {window_samples(rate)}, got {tuple(clip.shape)}"

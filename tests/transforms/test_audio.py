@@ -253,3 +253,14 @@ def test_silence_is_distinguished_from_the_quietest_audio(seconds):
     click[0, 1000] = 0.1
     for audio in (0.001 * noise(seconds), tone(seconds, level=0.001)[None], click):
         assert not transform.is_silent(transform((audio, 16_000)))
+
+
+@pytest.mark.parametrize("rate", [0, -16_000, float("nan"), float("inf"), 10**400])
+def test_a_rate_that_is_not_positive_and_finite_is_refused(rate):
+    clip = torch.zeros(1000)
+    with pytest.raises(ValueError, match=r"^rate: expected a whole number of at least 1, got"):
+        resample(clip, rate)
+    with pytest.raises(ValueError, match=r"^new_rate: expected a whole number of at least 1, got"):
+        resample(clip, 16_000, rate)
+    with pytest.raises(ValueError, match=r"^rate: expected a finite rate of at least 100 Hz, got"):
+        waveform_to_mel(clip, rate=rate)
