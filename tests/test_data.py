@@ -279,6 +279,14 @@ def test_the_simple_tokenizer_equals_that_of_clip(tmp_path):
         data.SimpleTokenizer(tmp_path / "other.txt.gz")
 
 
+def test_the_error_for_a_damaged_vocabulary_names_the_file(tmp_path):
+    whole = Path(data.BPE_PATH).read_bytes()
+    for content in (whole[:5], whole[:10_000], whole[:5000] + bytes(5000) + whole[10_000:], b"no gzip"):
+        (tmp_path / "a.gz").write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.gz: expected CLIP's vocabulary, .* got a damaged file"):
+            data.SimpleTokenizer(tmp_path / "a.gz")
+
+
 def test_mel_spectrograms_of_float64_equal_those_of_float32():
     waveform = torch.randn(1, 32_000, generator=torch.Generator().manual_seed(0))
     double = data.waveform2melspec(waveform.double(), 16_000, 128, 204)

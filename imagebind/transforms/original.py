@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import zlib
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -170,7 +171,7 @@ class SimpleTokenizer:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the file has another vocabulary, for which the text trunk was not trained.
+        ValueError: the file is damaged, or has another vocabulary, for which the text trunk was not trained.
     """
 
     def __init__(
@@ -178,8 +179,12 @@ class SimpleTokenizer:
     ) -> None:
         own = vocabulary_path()
         path = own if bpe_path is None else Path(bpe_path)
-        if path != own and gzip.decompress(path.read_bytes()) != gzip.decompress(own.read_bytes()):
-            raise ValueError(f"{path}: expected CLIP's vocabulary, as in {own}, got another one")
+        expected = f"{path}: expected CLIP's vocabulary, as in {own}"
+        try:
+            if path != own and gzip.decompress(path.read_bytes()) != gzip.decompress(own.read_bytes()):
+                raise ValueError(f"{expected}, got another one")
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{expected}, got a damaged file ({error})") from error
         self.context_length = context_length
         self.encoder = dict(vocabulary().ids)
         self.decoder = dict(enumerate(vocabulary().pieces))
