@@ -25,14 +25,14 @@ from imagebind.intake.requests import identify
 from imagebind.io.atomic import replacing
 from imagebind.io.source import DEFAULT_LIMITS, name_of, open_source
 from imagebind.media.audio_file import AudioRecording, open_audio
-from imagebind.media.container import fraction_of
+from imagebind.media.container import demux, fraction_of
 from imagebind.media.video_file import open_video
+from imagebind.media.video_scan import FALLBACK_RATE
 from imagebind.media.video_stream import opened_video
 from imagebind.media.webp import is_animated_webp
 from imagebind.modality import MediaKind
 
 X264_OPTIONS = {"preset": "medium", "crf": "18"}  # x264: hardly distinguishable from the source
-FALLBACK_RATE = Fraction(25)  # frames per second of a stream that states no rate
 MAX_RATE_DENOMINATOR = 1001  # of frames per second, as in 30000/1001
 MICROSECONDS = 1_000_000  # per second
 VIDEO_CLOCK = 90_000  # ticks per second of encoded frames
@@ -123,12 +123,12 @@ def keyframe_at(recording: Path, start: float, end: float) -> Fraction | None:
         MediaError: the recording cannot be read, or is not a video.
     """
     with open_source(recording) as file:
-        if is_animated_webp(file):  # FFmpeg cannot read it
+        if is_animated_webp(file):  # Pillow reads it, not FFmpeg
             return None
     with open_source(recording) as file, _opened(file, recording) as (container, video):
         zero, half = _zero_and_half(video)
         begin, stop, last = None, None, Fraction(0)
-        for packet in container.demux(video):
+        for packet in demux(container, video):
             if packet.pts is None:
                 continue
             seconds = packet.pts * (fraction_of(packet.time_base) or Fraction(0)) - zero
@@ -166,7 +166,7 @@ def _copy(recording: Path, target: Path, start: Fraction, end: float) -> bool:
         try:
             with av.open(str(target), "w", format="mp4") as output:
                 copies = {source.index: output.add_stream_from_template(source) for source in sources}
-                for packet in container.demux(*sources):
+                for packet in demux(container, *sources):
                     time_base = fraction_of(packet.time_base)
                     if packet.pts is None or packet.dts is None or time_base is None:
                         continue

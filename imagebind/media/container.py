@@ -32,14 +32,14 @@ def open_container(
     return av.open(file, "r", options=options, buffer_size=buffer_bytes, **_TAG_ERRORS)  # type: ignore[call-overload]
 
 
-def demux(container: InputContainer, stream: Stream) -> Iterator[Packet]:
-    """Yield a stream's packets that have data, from the container's position to the end.
+def demux(container: InputContainer, *streams: Stream) -> Iterator[Packet]:
+    """Yield the streams' packets that have data, from the container's position to the end.
 
     Raises:
         FFmpegError: the file is damaged or cut short.
     """
     with suppress(IndexError):  # of PyAV, at the end of a file to which streams were added midway
-        for packet in container.demux(stream):
+        for packet in container.demux(*streams):
             if packet.size:
                 yield packet
 

@@ -21,7 +21,7 @@ from imagebind.media.video_packets import PacketIndex, PacketLog
 from imagebind.media.video_stream import opened_video, packets_of
 from imagebind.media.webp import is_cut_short, webp_clock, webp_size
 
-FALLBACK_RATE = Fraction(25)  # of a stream without a stated rate, as in FFmpeg
+FALLBACK_RATE = Fraction(25)  # frames per second of a stream without a stated rate, as in FFmpeg
 RESTARTING_FORMATS = ("mpegts", "mpeg")  # their clocks may restart at any time
 
 
@@ -42,7 +42,7 @@ class Timeline:
     """The shown frames of a video: those of FFmpeg's sequential decode.
 
     Attributes:
-        index: its packets; None for an animated WebP, which FFmpeg cannot read.
+        index: its packets; None for an animated WebP, which Pillow reads.
         order: the number of each frame's packet, in presentation order; None if only decoding gives it.
         stamps: each frame's time in the stream's ticks; its index if the file states no times.
         pixel_aspect: ratio of width to height of a stored pixel.
