@@ -24,6 +24,7 @@ from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
 from imagebind.query import is_weighted, to_query
 from imagebind.space import Space
+from imagebind.transforms.image import load_image
 
 MAX_SEED = 2**63 - 1  # the largest signed 64-bit integer, which torch accepts as a seed
 
@@ -172,6 +173,7 @@ def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
 
     Raises:
         ValueError: there are no images.
+        MediaError: as `load_image`, which converts them to RGB.
     """
     if not images:
         raise ValueError("images: expected at least one, got none")
@@ -179,7 +181,7 @@ def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
     width, height = images[0].size
     sheet = Image.new("RGB", (columns * width, math.ceil(len(images) / columns) * height), "white")
     for number, image in enumerate(images):
-        sheet.paste(image, (number % columns * width, number // columns * height))
+        sheet.paste(load_image(image, exif=False), (number % columns * width, number // columns * height))
     return sheet
 
 

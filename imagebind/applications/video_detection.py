@@ -37,6 +37,7 @@ from imagebind.media.audio_file import open_audio
 from imagebind.media.video_file import open_video
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.query import Query
+from imagebind.transforms.image import load_image
 
 FRAMES_PER_SECOND = 2.0  # frames to examine per second of the video
 OWN_AUDIO_SECONDS = 2.0  # of a video's own audio around a frame: a clip of the audio transform
@@ -44,6 +45,7 @@ OWN_AUDIO_QUERY = "own sound"  # name of the query
 LINK_IOU = 0.3  # least IoU of an object's box with its previous one
 MAX_MISSED = 2  # a track ends if its object is missing in more consecutive frames
 VIDEO_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+LEAST_RATE, MOST_RATE = 1e-3, 1e6  # frames per second of `write_video`; FFmpeg has 32-bit fractions
 H264_RATE_FACTOR = "20"  # x264's constant rate factor
 
 
@@ -206,7 +208,9 @@ def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second:
     """Write images of equal size as an H.264 video without audio; an odd last row or column is left out.
 
     Raises:
-        MediaError: the suffix of the file name is not in `VIDEO_FORMATS`, or there are no images.
+        MediaError: the suffix of the file name is not in `VIDEO_FORMATS`, or there are no images; or one has
+            another size than the first, is 1 pixel wide or high, or cannot be converted to RGB.
+        ValueError: `frames_per_second` is not from 0.001 to 1,000,000.
         OSError: the file cannot be written.
     """
     container_format = VIDEO_FORMATS.get(path.suffix.lower())
@@ -214,16 +218,28 @@ def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second:
         raise MediaError(
             str(path), got=repr(path.suffix), expected=f"one of the suffixes {', '.join(VIDEO_FORMATS)}"
         )
-    # FFmpeg has 32-bit rates, which a float's exact fraction may exceed.
+    if not LEAST_RATE <= frames_per_second <= MOST_RATE:
+        raise ValueError(
+            f"frames_per_second: expected {LEAST_RATE:g} to {MOST_RATE:,.0f}, got {frames_per_second}"
+        )
     rate = Fraction(frames_per_second).limit_denominator(1000)
     with replacing(path) as temporary, av.open(temporary, "w", format=container_format) as container:
         stream: Any = None
-        for image in images:
+        size: tuple[int, int] | None = None
+        for number, image in enumerate(images):
+            size = size or image.size
+            if image.size != size or min(size) < 2:
+                expected = "images of one size, at least 2 x 2 pixels"
+                got = (
+                    f"{image.width} x {image.height} for image {number} and {size[0]} x {size[1]} for image 0"
+                )
+                raise MediaError(str(path), got=got, expected=expected)
             if stream is None:
                 stream = container.add_stream("libx264", rate=rate, options={"crf": H264_RATE_FACTOR})
-                stream.width, stream.height = (side // 2 * 2 for side in image.size)  # even, for yuv420p
+                stream.width, stream.height = (side // 2 * 2 for side in size)  # even, for yuv420p
                 stream.pix_fmt = "yuv420p"
-            even = np.ascontiguousarray(np.asarray(image)[: stream.height, : stream.width])
+            pixels = np.asarray(load_image(image, exif=False))
+            even = np.ascontiguousarray(pixels[: stream.height, : stream.width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
         if stream is None:
             raise MediaError(str(path), got="none", expected="at least one frame")

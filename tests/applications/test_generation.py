@@ -139,3 +139,13 @@ def test_the_decoder_of_the_small_model_refuses_other_weights_of_its_sizes(small
         model.modality_heads["audio"][-1].weight.mul_(1.1)
     with pytest.raises(SpaceMismatchError, match="decoder of imagebind_tiny: expected vectors of space"):
         generate(Embedder(model), "a star")
+
+
+def test_a_contact_sheet_scales_16_bit_images():
+    images = [Image.fromarray(np.full((3, 4), value, np.uint16)) for value in (0, 128 * 257, 65535)]
+    sheet = contact_sheet(images)
+    assert [sheet.getpixel(corner) for corner in ((0, 0), (4, 0), (0, 3))] == [
+        (0,) * 3,
+        (128,) * 3,
+        (255,) * 3,
+    ]

@@ -170,3 +170,26 @@ def test_an_unknown_suffix_or_no_frames_leave_no_file(tmp_path):
     with pytest.raises(MediaError, match="expected at least one frame, got none"):
         write_video(tmp_path / "out.mp4", [], frames_per_second=2)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rate", [0, 1e-4, 1e7, float("inf"), float("nan")])
+def test_a_video_is_not_written_at_a_rate_that_ffmpeg_cannot_store(rate, tmp_path):
+    with pytest.raises(ValueError, match=r"frames_per_second: expected 0\.001 to 1,000,000, got"):
+        write_video(tmp_path / "out.mp4", [Image.new("RGB", (8, 8))], frames_per_second=rate)
+
+
+@pytest.mark.parametrize("sizes", [[(1, 8)], [(8, 1)], [(8, 8), (8, 6)]])
+def test_a_written_video_needs_images_of_one_size_and_of_two_pixels_per_side(sizes, tmp_path):
+    with pytest.raises(
+        MediaError, match=r"out\.mp4: expected images of one size, at least 2 x 2 pixels, got 8|1"
+    ):
+        write_video(tmp_path / "out.mp4", [Image.new("RGB", size) for size in sizes], frames_per_second=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("mode", "white"), [("1", 1), ("L", 255), ("RGBA", (255,) * 4), ("I;16", 65535)])
+def test_a_written_video_may_have_images_of_any_mode(mode, white, tmp_path):
+    write_video(tmp_path / "out.mp4", [Image.new(mode, (8, 8), white)], frames_per_second=2)
+    with av.open(tmp_path / "out.mp4") as container:
+        (frame,) = container.decode(video=0)
+    assert frame.to_ndarray(format="rgb24").min() > 240
