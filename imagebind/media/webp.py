@@ -1,4 +1,7 @@
-"""Animated WebP, which FFmpeg cannot read: Pillow decodes the frames, the file's chunks give their times."""
+"""Animated WebP: Pillow decodes the frames, and the file's chunks give their times.
+
+FFmpeg up to version 8, which PyAV 17 and 18 have, cannot decode it.
+"""
 
 import io
 import os

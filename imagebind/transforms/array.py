@@ -26,7 +26,8 @@ class ArrayTransform:
     Args:
         shape: (c, h, w) for images of c channels, which are resized to h × w (bilinear with antialias, not
             cropped); (c, t) for c channels of t samples, which must have this shape.
-        mean, std: statistics of the stored numbers, for all channels together or one for each.
+        mean, std: statistics of the numbers in an array or file, for all channels together or one for each.
+            Pillow stretches images below 8 bits to 0…255, see `load_values`.
         limits: bounds of a file.
     """
 
