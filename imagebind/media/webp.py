@@ -1,6 +1,6 @@
 """Animated WebP: Pillow decodes the frames, and the file's chunks give their times.
 
-FFmpeg up to version 8, which PyAV 17 and 18 have, cannot decode it.
+FFmpeg 8.1, which PyAV 18 has, cannot decode it.
 """
 
 import io
