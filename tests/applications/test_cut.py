@@ -144,8 +144,8 @@ def test_moments_are_written_into_a_new_folder_by_rank(recording, tmp_path):
 
 def test_a_clip_after_the_end_of_its_recording_is_refused(recording, tmp_path):
     soundfile.write(tmp_path / "talk.wav", np.zeros(3 * 8_000), 8_000)
-    for path, seconds in ((recording, r"4\.01067"), (tmp_path / "talk.wav", "3")):  # AAC has whole frames
-        with pytest.raises(ValueError, match=f"expected a part of the recording's {seconds} s, got 5 to 6 s"):
+    for path, seconds in ((recording, r"4(\.01\d*)?"), (tmp_path / "talk.wav", "3")):  # AAC may be longer
+        with pytest.raises(ValueError, match=f"the recording's {seconds} s, got 5 to 6 s"):
             cut_clip(path, tmp_path / "clip", start=5, end=6)
     assert [path.name for path in tmp_path.iterdir()] == ["talk.wav"]
 

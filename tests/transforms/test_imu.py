@@ -345,7 +345,7 @@ def test_a_rate_that_is_not_positive_is_refused_even_if_the_file_has_a_clock_or_
     path = tmp_path / "imu.csv"
     path.write_bytes(PLAIN)
     bare = tmp_path / "bare.npy"
-    np.save(bare, IMU_SAMPLES)
+    np.save(bare, PLAIN_SAMPLES)
     with pytest.raises(MediaError, match=r"imu\.csv: expected a positive, finite rate in Hz, got a rate of"):
         load_imu(path, rate=rate)
     for item in ((path, rate), (bare, rate), {"imu": bare, "rate": rate, "layout": "motionsense"}):
