@@ -4,7 +4,7 @@
 
 Without `--recording` it writes and searches a recording of the toy world: 36 s of video with audio, and an
 IMU file; the text then describes one of its shots. To search your own, pass
-`--recording film.mp4 --model imagebind_huge --text "a dog barks"`.
+`--recording video.mp4 --model imagebind_huge --text "a dog barks"`.
 """
 
 import argparse

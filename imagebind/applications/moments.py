@@ -1,6 +1,6 @@
 """Find moments: where in a long recording a query fits, by its images, its audio, an IMU file or their sum.
 
-    vectors = embed_recording(embedder, Path("film.mp4"))
+    vectors = embed_recording(embedder, Path("video.mp4"))
     query = to_query([("a dog barks", 1.0), (Path("park.jpg"), 0.5)], embedder, embed_dim=embedder.embed_dim)
     for moment in find_moments(vectors, query.vector):
         print(moment.start, moment.end, moment.score)

@@ -54,7 +54,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     Raises:
         ImageBindError: the page did not start; contains its output.
     """
-    db = fill(folder, min(MAX_SCENES, size.crawled))
+    db = fill(folder, min(MAX_SCENES, size.indexed_scenes))
     with served(db) as url:
         start = time.perf_counter()
         logs = load(url, users=size.users, searches=size.searches)

@@ -37,8 +37,8 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     """Alternate embedding and indexing of the same files; measure a second crawl, memory and searches."""
     media = folder / "media"
     fifth = media / "fifth"
-    write_world(fifth, size.crawled // 5, seed=WORLD_SEED)
-    write_world(media / "rest", size.crawled - size.crawled // 5, seed=WORLD_SEED + 1)
+    write_world(fifth, size.indexed_scenes // 5, seed=WORLD_SEED)
+    write_world(media / "rest", size.indexed_scenes - size.indexed_scenes // 5, seed=WORLD_SEED + 1)
     files = files_of(media)
     embedder = world_embedder()
     embedder.encode(files[:8])  # warm-up, not counted

@@ -86,7 +86,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     """Yield the rows of each table."""
     cloud = make_cloud()
     before: float | None = None
-    for count in size.tables:
+    for count in size.table_rows:
         store = fill(folder / f"{count}.lance", cloud, count)
         index = Index(store)
         build = seconds(index.optimize)

@@ -1,4 +1,7 @@
-"""Sizes of the benchmarks: the released model, or small enough to try the commands in seconds."""
+"""Sizes of the benchmarks: HUGE, with the released architecture, for measuring; SMALL for tests, in seconds.
+
+Sections that always use imagebind_tiny take only their amounts of data from a size.
+"""
 
 from dataclasses import dataclass
 
@@ -21,19 +24,19 @@ class Size:
     config: ImageBindConfig
     captions: int  # to tokenise
     caption_batch: int  # captions per forward pass of the text trunk
-    batch: int  # rows of each trunk's forward pass
+    batch: int  # of `forward`, `encode` and `training`
     pass_seconds: float  # approximate limit of one timed pass through a trunk's blocks
     audio_seconds: int
     video_seconds: float
     video_size: tuple[int, int]  # width, height
-    moment_seconds: float  # of the video that is searched for moments
+    moment_seconds: float  # length of the video whose windows are embedded; memory is measured on longer ones
     images: int
-    mapped_images: int  # whose similarity maps are computed, with the small model
+    mapped_images: int  # whose similarity maps imagebind_tiny computes
     image_size: tuple[int, int]  # width, height
     repeats: int
-    tables: tuple[int, ...]  # numbers of vectors of the searched tables
+    table_rows: tuple[int, ...]  # vectors in each searched table
     scenes: int  # of the toy world; a quarter of them are queries
-    crawled: int  # scenes, of eight files each, to index
+    indexed_scenes: int  # of eight files each
     users: int  # of the web page
     searches: int  # per user
 
@@ -53,9 +56,9 @@ HUGE = Size(
     mapped_images=100,
     image_size=(1280, 960),
     repeats=5,
-    tables=(10_000, 100_000, 1_000_000),
+    table_rows=(10_000, 100_000, 1_000_000),
     scenes=1024,
-    crawled=625,
+    indexed_scenes=625,
     users=20,
     searches=10,
 )
@@ -83,9 +86,9 @@ SMALL = Size(
     mapped_images=4,
     image_size=(64, 48),
     repeats=1,
-    tables=(60, 600),
+    table_rows=(60, 600),
     scenes=24,
-    crawled=5,
+    indexed_scenes=5,
     users=2,
     searches=2,
 )

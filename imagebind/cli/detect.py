@@ -118,7 +118,7 @@ def detect(
     ```
     imagebind detect street.jpg --audio bark.wav --text "a red car" --out found.png --json found.json
     imagebind detect street.jpg --text "a dog" --minus grass --proposals maskrcnn.pth
-    imagebind detect film.mp4 --own-audio --out overlay.mp4
+    imagebind detect video.mp4 --own-audio --out overlay.mp4
     ```
 
     The score is the probability that a box shows the query rather than the background. The tint of --out

@@ -65,7 +65,7 @@ def print_results(
     from rich.text import Text
 
     from imagebind.evaluation.report import not_comparable
-    from imagebind.evaluation.result import some_of
+    from imagebind.evaluation.result import first_items
 
     console = output()
     by_benchmark: dict[str, list[Result]] = {}
@@ -80,7 +80,7 @@ def print_results(
                 text = f"  {name} = {setting.value} ({setting.reason})"
                 console.print(Text(text, style="dim"), soft_wrap=True)
         if result.missing:
-            text = f"  left out: {len(result.missing):,} missing or damaged ({some_of(result.missing)})"
+            text = f"  left out: {len(result.missing):,} missing or damaged ({first_items(result.missing)})"
             console.print(Text(text, style="yellow"), soft_wrap=True)
         for note in dict.fromkeys(note for each in group for note in each.notes):
             console.print(Text(f"  {note}"), soft_wrap=True)

@@ -103,8 +103,8 @@ def moments(
     """Find where in a long recording a query fits. Several items are summed; --minus subtracts a text.
 
     ```
-    imagebind moments film.mp4 --text "a dog barks" --top 5
-    imagebind moments film.mp4 --audio bark.wav --only audio --cut clips/ --plot timeline.png
+    imagebind moments video.mp4 --text "a dog barks" --top 5
+    imagebind moments video.mp4 --audio bark.wav --only audio --cut clips/ --plot timeline.png
     imagebind moments ride.mp4 --with-imu ride.csv --imu-offset 1.5 --text "a bump in the road" --json
     ```
 

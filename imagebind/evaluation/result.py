@@ -1,4 +1,4 @@
-"""The result of a benchmark: figures with intervals, the protocol on record, and the items left out."""
+"""The result of a benchmark: figures with intervals, every option with its reason, and the items left out."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     import torch
 
 MAX_NAMED_ITEMS = 5  # missing items named in an error
-GIVEN_BY_USER = "given by the user"  # reason of an option
+GIVEN_BY_USER = "given by the user"  # the reason of an option that is not a default
 
 
 class EvaluationError(ImageBindError):
-    """A benchmark cannot be evaluated: items, a modality of the model or a usable cache are missing."""
+    """A benchmark that cannot be evaluated, for example without its items or a modality of the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure in percent, or a rank, with its 95% bootstrap interval and its chance level."""
+    """A figure in percent, or a median rank, with its 95% bootstrap interval and chance level if known."""
 
     value: float
     low: float | None = None
@@ -48,7 +48,7 @@ class Detail:
     Args:
         scores: (n, c) similarities of items with classes, or of queries with candidates.
         target: (n,) class numbers, or (n, c) booleans.
-        labels: names of the columns, for classes.
+        labels: the class labels, one per column; empty for a retrieval.
     """
 
     scores: "torch.Tensor"
@@ -65,11 +65,11 @@ class Result:
         paper: the published figures of the protocol, by name.
         samples: number of items or queries in the figures.
         paper_samples: the paper's number, if it states one.
-        num_classes: number of classes of a zero-shot classification, otherwise 0; `published_classes` is that
-            of the data set.
+        num_classes: classes of this zero-shot classification; 0 for other tasks. `published_classes` is their
+            number in the whole data set.
         missing: items that are listed but missing or damaged, which the figures leave out.
-        notes: decisions of the reader for the report, such as leaving out videos without an audio track.
-        is_partial: whether only a part of the data was used, by `limit`; not comparable with the paper.
+        notes: remarks on the data for the report, such as the number of videos without audio left out.
+        is_partial: whether `limit` left out data; the figures then cannot be compared with the paper's.
         protocol: every option with its value and reason.
         per_class: by class label, the number of its samples and its figure.
         model: the fingerprint of the embedding space.
@@ -120,7 +120,7 @@ class Result:
         path.write_text(self.to_json() + "\n", encoding="utf-8")
 
 
-def some_of(missing: Sequence[str]) -> str:
+def first_items(missing: Sequence[str]) -> str:
     """Return a text with the first missing items and the number of the others."""
     more = f"; and {len(missing) - MAX_NAMED_ITEMS:,} more" if len(missing) > MAX_NAMED_ITEMS else ""
     return "; ".join(missing[:MAX_NAMED_ITEMS]) + more
@@ -130,16 +130,16 @@ def nothing_left_error(benchmark: str, missing: Sequence[str], needs: str) -> Ev
     """Return the error for a benchmark without any readable item."""
     return EvaluationError(
         f"{benchmark}: expected readable items, got none, and {len(missing):,} missing or damaged"
-        + (f" ({some_of(missing)})" if missing else "")
+        + (f" ({first_items(missing)})" if missing else "")
         + f". {needs}"
     )
 
 
 def missing_error(benchmark: str, missing: Sequence[str], total: int, allowed: int) -> EvaluationError:
-    """Return the error for more missing items than allowed, which names some of them."""
+    """Return the error for too many missing items; it names the first ones."""
     return EvaluationError(
         f"{benchmark}: expected {total:,} readable items, "
-        f"got {len(missing):,} missing or damaged ({some_of(missing)}); "
+        f"got {len(missing):,} missing or damaged ({first_items(missing)}); "
         f"repair them, or pass --allow-missing {len(missing)} (allow_missing=) to leave them out"
         + (f" (the limit is now {allowed})" if allowed else "")
     )

@@ -17,12 +17,13 @@ from av.error import FFmpegError
 
 from imagebind.errors import warn_of
 from imagebind.io.source import Limits
+from imagebind.media.audio_limits import check_seconds
 from imagebind.media.audio_packets import codec_headers, planar_floats
 from imagebind.media.audio_stream import AudioStream
 from imagebind.media.container import open_container
 
 PAGE_HEADER_BYTES = 27  # without the table of segments, which has at most 255 bytes
-BEGINS_STREAM_FLAG = 2  # of a page
+BEGINS_STREAM_FLAG = 2  # in a page header
 READ_CHUNK_SAMPLES = 2**16
 
 
@@ -32,18 +33,21 @@ def open_stream(
     """Open the audio of an open file; see `AudioStream`. A chained Ogg whose links differ is always indexed.
 
     Raises:
-        MediaError: as `AudioStream`.
+        MediaError: as `AudioStream`, or all links together are longer than `limits` allow.
     """
     links = separate_links(file, name, limits)
     if len(links) > 1:
-        return ChainedStream([AudioStream(link, name, limits) for link in links])
+        streams = [AudioStream(link, name, limits) for link in links]
+        check_seconds(name, sum(stream.samples / stream.rate for stream in streams), limits)
+        return ChainedStream(streams)
     return AudioStream(links[0], name, limits, is_indexed=is_indexed)
 
 
 def separate_links(file: BinaryIO, name: str, limits: Limits) -> list[BinaryIO]:
     """Return a chained Ogg's links if each must be decoded separately; any other file is one link.
 
-    Links that FFmpeg cannot open, such as a last one that is cut short, are left out with a warning.
+    Links without audio that FFmpeg can open, such as a last one cut short in its headers, are left out with
+    a warning.
     """
     links = _links(file)
     parameters = [_shared_parameters(link, limits) for link in links] if len(links) > 1 else [None]
@@ -52,12 +56,12 @@ def separate_links(file: BinaryIO, name: str, limits: Limits) -> list[BinaryIO]:
         return [file]
     if len(opened) < len(links):
         missing = len(links) - len(opened)
-        warn_of(name, f"{missing} of the {len(links)} streams in the chained Ogg cannot be opened")
+        warn_of(name, f"{missing} of the {len(links)} streams in the chained Ogg have no readable audio")
     return opened  # type: ignore[return-value]
 
 
 class ChainedStream:
-    """Consecutive streams read as one, with the interface of `AudioStream`."""
+    """Consecutive streams read as one, with the methods of `AudioStream`."""
 
     stated_samples = None
 
@@ -99,7 +103,9 @@ class ChainedStream:
             yield self.read(first, last), self.lost(first, last)
 
     def lost(self, first: int, last: int) -> int:
-        """Return how many of samples first to last - 1 could not be decoded; they must have been read."""
+        """Return how many samples could not be decoded among, or just before, samples first to last - 1.
+
+        Read these samples first: losses are found while reading."""
         lost = 0
         for link, start, converted in zip(self._links, self._starts, self._converted, strict=False):
             scale = link.rate / self.rate if converted is not None else 1

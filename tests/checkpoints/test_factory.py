@@ -92,11 +92,14 @@ def test_a_failed_save_keeps_the_existing_model(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="no space left"):
         save_model(ImageBindModel(small_config(), modalities=["imu", "depth"]), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_saving_into_a_file_raises_an_error_that_names_it(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(
         CheckpointError, match=r"file: expected a writable folder, got one that cannot be created"
     ):
-        save_model(old, tmp_path / "file")
+        save_model(ImageBindModel(small_config(), modalities=["imu"]), tmp_path / "file")
 
 
 @pytest.mark.parametrize("path", ["/path", Path("/path")])
@@ -105,7 +108,7 @@ def test_imagebind_tiny_refuses_a_path_and_suggests_load_model(path):
         imagebind_tiny(pretrained=path)
 
 
-def test_none_builds_an_untrained_model_in_training_mode_without_resolving_weights(monkeypatch):
+def test_pretrained_none_builds_an_untrained_model_in_training_mode_without_resolving_weights(monkeypatch):
     monkeypatch.setattr("imagebind.checkpoints.factory.resolve", None)  # fail instead of downloading
     small = {"modalities": ["imu"], "device": "meta"}
     assert imagebind_huge(pretrained=None, **small).training
@@ -139,7 +142,7 @@ def test_a_model_loads_in_another_precision(small_weights):
     assert {p.dtype for p in loaded.parameters()} == {torch.bfloat16}
 
 
-def test_huge_weights_of_another_size_raise_an_error(small_weights):
+def test_imagebind_huge_refuses_weights_of_another_size(small_weights):
     with pytest.raises(CheckpointError, match=r"does not fit the model.*other sizes"):
         imagebind_huge(small_weights)
 
@@ -156,7 +159,7 @@ def test_a_name_that_cannot_be_a_path_raises_an_error_with_the_valid_sources(nam
         pretrained_model(name)
 
 
-def test_a_folder_without_sizes_raises_an_error_with_the_missing_file(tmp_path):
+def test_a_missing_or_invalid_config_json_raises_an_error_that_names_the_cause(tmp_path):
     with pytest.raises(CheckpointError, match=r"config\.json.*expected the sizes of a saved model"):
         load_model(tmp_path)
     for sizes, message in (({"embed_dim": 4, "visoin": None}, "visoin"), ([4], "sizes by name")):
@@ -184,7 +187,7 @@ def test_a_loaded_model_can_be_trained(small_weights):
     )  # the file is unchanged
 
 
-def test_filled_weights_do_not_depend_on_which_modalities_are_built(small_model):
+def test_deterministic_weights_do_not_depend_on_which_modalities_are_built(small_model):
     part = filled_model(small_config(), modalities=["imu"])
     inputs = {"imu": reference_input("imu")}
     with torch.inference_mode():

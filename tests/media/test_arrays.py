@@ -38,7 +38,7 @@ def test_errors_name_the_exceeded_limit():
         load_depth(encoded(FRAME_MM, "PNG"), limits=Limits(max_bytes=100))
 
 
-def test_a_header_with_a_huge_shape_is_refused_without_allocating():
+def test_a_header_with_a_huge_shape_is_refused():
     header = np.lib.format.magic(1, 0)
     text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (9000, 9000), }\n"
     false_header = header + len(text).to_bytes(2, "little") + text + b"\0" * 64
@@ -58,13 +58,13 @@ def test_pickled_objects_are_never_loaded():
         load_depth(file)
 
 
-def test_only_positive_numbers_in_the_range_of_a_float_are_positive_numbers():
+def test_positive_number_returns_none_for_anything_but_a_positive_finite_number():
     assert [positive_number(value) for value in (2, 0.5, "1/256", np.float32(4))] == [2, 0.5, 1 / 256, 4]
     for value in (0, -1, True, 10**400, f"{10**400}", "1/0", "mm", float("inf"), float("nan"), None):
         assert positive_number(value) is None, value
 
 
-FILES = [
+DEPTH_FILES = [
     encoded(FRAME_MM, "PNG"),
     encoded(FRAME_MM, "TIFF"),
     encoded(FRAME_MM, "TIFF", compression="tiff_lzw"),
@@ -75,9 +75,9 @@ FILES = [
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged metadata
-@given(damaged(FILES))
+@given(damaged(DEPTH_FILES))
 @settings(max_examples=150, deadline=None)
-def test_a_damaged_file_gives_a_frame_or_an_error_with_its_name(bad):
+def test_a_damaged_file_gives_a_finite_tensor_or_an_error_that_names_the_item(bad):
     try:
         out = DepthTransform(size=14, limits=Limits(max_pixels=10**6))(bad)
     except MediaError as error:

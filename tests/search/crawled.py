@@ -1,4 +1,4 @@
-"""Crawl folders of the toy world in this process, or in one that can be killed."""
+"""Helpers for tests of the crawl: crawl with the small model, read the index, drop root's permissions."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ MAPPINGS = [parse_mapping("**/depth.png=depth"), parse_mapping("**/thermal.png=t
 
 @cache
 def tiny() -> Embedder:
-    """Return the small model with the transforms of its world's sensors."""
+    """Return an embedder with imagebind_tiny and the transforms of the toy world."""
     return Embedder(imagebind_tiny(pretrained=True), transforms=world_transforms(), num_workers=2)
 
 
@@ -35,12 +35,15 @@ def crawled(db: Path, *roots: Path, **options) -> CrawlReport:
 
 
 def crawl_in_steps(db: Path, root: Path, rows: int, started: Event) -> None:
-    """Crawl in a separate process with a commit every few rows, and set `started` when it begins."""
+    """Crawl with a commit after every `rows` rows or more; set `started` just before the crawl.
+
+    Run it in a process of its own: it changes `COMMIT_ROWS` and PyTorch's threads.
+    """
     torch.set_num_threads(1)
     writer.COMMIT_ROWS = rows
     tiny()
     started.set()
-    crawled(db, root, batch_size=1)  # larger batches would commit nothing until nearly all files are read
+    crawled(db, root, batch_size=1)  # with larger batches all files would be read before the first commit
 
 
 def outcomes(report: CrawlReport) -> dict[str, int]:
@@ -52,7 +55,7 @@ def vectors(db: Path, below: Path) -> dict[tuple[str, str, float | None], np.nda
     """Return each row's vector by its path below a folder, its media type and its start.
 
     Raises:
-        AssertionError: a row is there twice.
+        AssertionError: two rows have the same path, media type and start.
     """
     hits = Index.open(db).sample(10**6)
     found = {(os.path.relpath(hit.path, below), hit.kind.value, hit.start): hit.vector for hit in hits}
@@ -73,7 +76,7 @@ def open_to_all() -> Iterator[Path]:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Become the user nobody for a while, since root can read and write anywhere."""
+    """Inside the block, root becomes the user nobody: root can read and write anything."""
     if os.geteuid() != 0:
         yield
         return

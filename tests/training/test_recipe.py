@@ -21,7 +21,7 @@ from imagebind.training.recipe import (
 from imagebind.training.tuning import Heads, Lora, Trunks
 from tests.training.toy import DEPTH, TEXT, text_pairs, toy_config, toy_recipe
 
-FILE = """
+RECIPE_SOURCE = """
 from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import Recipe, Steps
 from tests.training.toy import DEPTH, toy_config
@@ -38,7 +38,7 @@ recipe = Recipe(
 
 
 def test_a_recipe_file_defines_its_recipe(tmp_path):
-    (tmp_path / "r.py").write_text(FILE)
+    (tmp_path / "r.py").write_text(RECIPE_SOURCE)
     recipe = load_recipe(tmp_path / "r.py")
     assert recipe.batch_size == 4 and recipe.optimizer.betas == (0.9, 0.95)
 
@@ -46,7 +46,7 @@ def test_a_recipe_file_defines_its_recipe(tmp_path):
 @pytest.mark.parametrize("option", ["weight_decay", "batch_size", "total", "model"])
 def test_an_error_for_a_misspelt_option_names_its_line(tmp_path, option):
     path = tmp_path / "r.py"
-    path.write_text(FILE.replace(f"{option}=", f"{option}x="))
+    path.write_text(RECIPE_SOURCE.replace(f"{option}=", f"{option}x="))
     with pytest.raises(RecipeError, match=rf"r\.py:\d+: .*unexpected keyword argument '{option}x'"):
         load_recipe(path)
 
@@ -98,7 +98,7 @@ def test_a_syntax_error_in_an_imported_module_names_the_import_and_the_module(tm
         ),
     ],
 )
-def test_inconsistent_recipes_are_refused_on_creation(tmp_path, options, message):
+def test_invalid_recipes_are_refused_on_creation(tmp_path, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         toy_recipe(tmp_path, **options)
 
@@ -144,7 +144,7 @@ NOT_FINITE = [float("nan"), float("inf"), float("-inf")]
         (Retrieval(data=text_pairs), ("batch_size",)),
     ],
 )
-def test_numbers_that_are_not_finite_are_refused_by_the_name_of_their_field(part, names, value):
+def test_errors_for_numbers_that_are_not_finite_name_their_field(part, names, value):
     for name in names:
         with pytest.raises(ValueError, match=f"^{name}: expected .*, got {value}$"):
             replace(part, **{name: value})
@@ -152,7 +152,7 @@ def test_numbers_that_are_not_finite_are_refused_by_the_name_of_their_field(part
 
 @pytest.mark.parametrize("transform", [AlignedImages, AlignedAudio, AlignedImu, CaptionedVision])
 @pytest.mark.parametrize("scale", [(0, 1), (0.1, 1.5), (0.5, 0.1), (float("nan"), 1), (0.1,)])
-def test_crops_of_other_shares_than_those_of_an_image_are_refused(transform, scale):
+def test_crop_scales_that_are_not_ranges_within_0_to_1_are_refused(transform, scale):
     with pytest.raises(ValueError, match=r"^scale: expected two numbers"):
         transform(scale=scale)
 
@@ -177,19 +177,19 @@ def test_recipes_have_the_same_identity_if_settings_that_affect_the_loss_are_equ
     assert recipe.identity() != toy_recipe(tmp_path, model=wider).identity()
 
 
-def test_a_recipes_identity_does_not_depend_on_how_the_path_of_its_weights_is_written(tmp_path, monkeypatch):
+def test_an_identity_also_has_the_weights_by_absolute_path(tmp_path, monkeypatch):
     (tmp_path / "towers.pt").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    def named(*weights: Weights | OpenClipWeights) -> str:
+    def located(*weights: Weights | OpenClipWeights) -> str:
         return toy_recipe(tmp_path, weights=weights).identity()["located"]
 
-    relative = named(Weights(source="run/model"), OpenClipWeights(pretrained="towers.pt"))
+    relative = located(Weights(source="run/model"), OpenClipWeights(pretrained="towers.pt"))
     towers = OpenClipWeights(pretrained=str(tmp_path / "towers.pt"))
-    assert relative == named(Weights(source=tmp_path / "run/model"), towers)
-    assert named(Weights(source="~/model")) == named(Weights(source=tmp_path / "x/../model"))
+    assert relative == located(Weights(source=tmp_path / "run/model"), towers)
+    assert located(Weights(source="~/model")) == located(Weights(source=tmp_path / "x/../model"))
     monkeypatch.chdir("/")
     for elsewhere in (Weights(source=None), Weights(source="hf://owner/model"), OpenClipWeights()):
-        assert named(elsewhere) == repr((elsewhere,))
-    assert named(Weights(source="run/model")) != relative
+        assert located(elsewhere) == repr((elsewhere,))
+    assert located(Weights(source="run/model")) != relative
