@@ -6,9 +6,10 @@ from numbers import Integral, Real
 from typing import Any
 
 
-def is_number(value: object) -> bool:
-    """Return whether a value is a finite number that fits a float; a bool is not one."""
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number that fits a float, also in a 0-d array; a bool is not one."""
     try:
+        value = value.item() if getattr(value, "ndim", None) == 0 else value  # of NumPy or PyTorch
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:
         return False
@@ -25,8 +26,9 @@ def check_not_negative(**values: Any) -> None:
 
 
 def check_unit_interval(**values: Any) -> None:
-    """Check that values are in [0, 1]."""
-    _check(values, "a number in [0, 1]", lambda value: 0 <= value <= 1)
+    """Check that values are in [0, 1]; False is 0, and True is 1."""
+    numbers = {name: float(value) if isinstance(value, bool) else value for name, value in values.items()}
+    _check(numbers, "a number in [0, 1]", lambda value: 0 <= value <= 1)
 
 
 def check_whole(least: int, /, **values: Any) -> None:

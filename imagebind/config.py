@@ -206,7 +206,7 @@ def check_trunk(name: str, trunk: "TrunkConfig | MultiChannelConfig") -> None:
 
 
 def check_size(name: str, value: Any, number_type: Any) -> None:
-    """Check a size that was read from a file.
+    """Check a size of a model, which may come from a file: it must be an int or float of Python.
 
     Raises:
         TypeError: not a number, or a float instead of an integer.

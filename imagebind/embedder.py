@@ -51,6 +51,7 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
         ValueError: no (vector, weight) pairs, vectors of different widths or not of shape (e,), a vector that
             is zero or not finite, a weight that is not finite, or a sum of zero.
     """
+    parts = list(parts) if isinstance(parts, Iterable) else parts  # errors of a generator pass through
     try:
         listed = [
             (as_numbers(vector, "vector").detach().cpu().double().numpy(), float(weight))

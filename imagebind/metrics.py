@@ -32,7 +32,8 @@ def as_numbers(values: Any, name: str, *, device: torch.device | None = None) ->
         ValueError: the values are not real numbers or booleans in an array, a tensor or nested lists.
     """
     if isinstance(values, np.ndarray):  # PyTorch refuses negative strides, and warns of read-only memory
-        values = np.require(values, requirements=["C", "W"])
+        is_usable = values.flags.writeable and all(stride >= 0 for stride in values.strides)
+        values = values if is_usable else values.copy()
     try:
         numbers = torch.as_tensor(values, device=device)
     except (TypeError, ValueError, RuntimeError) as error:  # the classes depend on the values

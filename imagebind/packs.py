@@ -26,6 +26,7 @@ from imagebind.config import (
 )
 from imagebind.errors import CheckpointError
 from imagebind.intake.requests import Transform
+from imagebind.io.local_copy import home_path
 from imagebind.io.uri import is_uri
 from imagebind.modality import BoundModality, ModalityType
 from imagebind.models.bound import BoundConfig, bound_modality, modules_of, with_modality
@@ -206,7 +207,7 @@ def _pack_folder(folder: str | os.PathLike[str]) -> Path:
     Raises:
         CheckpointError: it does not exist, or has no description.
     """
-    path = Path(folder).expanduser()
+    path = home_path(folder)
     if not is_uri(os.fspath(folder)):
         expected = f"{os.fspath(folder)}: expected the folder of a pack, as save_pack writes it"
         if not path.is_dir():

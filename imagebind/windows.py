@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
+from numbers import Rational
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,10 @@ class WindowPlanner:
                 f"windows: expected finite seconds with {MIN_HOP_SECONDS:g} <= hop <= window, "
                 f"got a hop of {hop_seconds:g} and a window of {window_seconds:g}"
             )
-        self._window, self._hop = Fraction(float(window_seconds)), Fraction(float(hop_seconds))
+        self._window, self._hop = (
+            Fraction(each if isinstance(each, Rational) else float(each))
+            for each in (window_seconds, hop_seconds)
+        )
         transforms = {kind: embedder.transform(kind) for kind in MediaKind}
         self._bases = {
             kind: base for kind, base in transforms.items() if isinstance(base, RecordingTransform)

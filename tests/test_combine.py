@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from imagebind.embedder import Embedder, combine
+from imagebind.errors import MediaError
 
 X, Y = np.eye(2, dtype=np.float32)
 
@@ -36,6 +37,15 @@ def test_a_tensor_that_requires_grad_is_accepted():
     np.testing.assert_array_equal(combine([(torch.tensor([0.0, 2.0], requires_grad=True), 1)]), Y)
 
 
+def test_an_error_of_the_generator_of_parts_is_not_changed():
+    def parts():
+        raise MediaError("dog.jpg", got="no such file")
+        yield
+
+    with pytest.raises(MediaError, match=r"^dog\.jpg: no such file$"):
+        combine(parts())
+
+
 def test_combine_is_also_a_method_of_the_embedder():
     assert Embedder.combine is combine
 
@@ -59,7 +69,7 @@ def test_one_vector_is_normalised_and_not_changed_in_place(vector):
         ([(X, 1), (np.ones(3), 1)], r"vector 1: expected \(2,\), got \(3,\)"),
         ([(np.ones((1, 2)), 1)], r"vector 0: expected \(2,\), got \(1, 2\)"),
         ([(np.ones((1, 1, 2)), 1)], r"vector 0: expected \(2,\), got \(1, 1, 2\)"),
-        ((X, 0.5), r"combine: expected \[\(vector \(e,\), weight\), …\], got \(array"),
+        ((X, 0.5), r"combine: expected \[\(vector \(e,\), weight\), …\], got \[array"),
         ([("a dog", 1)], r"combine: expected .*, got \[\('a dog', 1\)\]"),
         ([(X, None)], "combine: expected .*None"),
         ([(X, 1), (0 * X, 1)], "vector 1: expected finite numbers that are not all 0"),

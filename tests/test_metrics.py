@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagebind.metrics import (
+    as_numbers,
     average_precision,
     mean_average_precision,
     median_of_ranks,
@@ -189,6 +190,7 @@ def test_numpy_arrays_are_accepted_also_reversed_and_of_unsigned_integers():
     assert target_ranks(SIMILARITY.numpy()[::-1], np.arange(4)[::-1]).tolist() == [1, 4, 2, 1]
     assert target_ranks(SIMILARITY.numpy(), np.arange(4, dtype=np.uint16)).tolist() == [1, 2, 4, 1]
     assert median_rank(SIMILARITY.numpy()) == 1.5
+    assert as_numbers(SIMILARITY.numpy().T, "matrix").data_ptr() == SIMILARITY.data_ptr()  # no copy
     assert recall_at_k(SIMILARITY.numpy(), np.arange(4), k=1) == 0.5
     assert mean_average_precision(np.eye(3), np.eye(3, dtype=bool)) == 1.0
 

@@ -82,7 +82,9 @@ def as_image(image: Any) -> tuple[Image.Image, str]:
                 expected="a path, a PIL image, or an array (h, w, 3) of uint8",
             )
         pixels = Image.fromarray(pixels)
-    return load_image(pixels), request.name
+    loaded = load_image(pixels)
+    # Code of the caller, such as a function of proposals, may draw on the result.
+    return loaded.copy() if loaded is image else loaded, request.name
 
 
 def check_aspect_ratio(size: tuple[int, int], *, name: str) -> None:

@@ -230,9 +230,8 @@ def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second:
             size = size or image.size
             if image.size != size or min(size) < 2:
                 expected = "images of one size, at least 2 x 2 pixels"
-                got = (
-                    f"{image.width} x {image.height} for image {number} and {size[0]} x {size[1]} for image 0"
-                )
+                got = f"{image.width} x {image.height} for image {number}"
+                got += f" and {size[0]} x {size[1]} for image 0" if number else ""
                 raise MediaError(str(path), got=got, expected=expected)
             if stream is None:
                 stream = container.add_stream("libx264", rate=rate, options={"crf": H264_RATE_FACTOR})

@@ -13,6 +13,7 @@ from imagebind.checkpoints.loading import HUB_SCHEME, load_into, resolve
 from imagebind.checkpoints.tensors import read_json
 from imagebind.config import ImageBindConfig
 from imagebind.errors import CheckpointError
+from imagebind.io.local_copy import home_path
 from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
@@ -184,7 +185,7 @@ def saved_config(folder: str | os.PathLike[str]) -> ImageBindConfig:
 
 
 def _local(folder: str | os.PathLike[str]) -> Path:
-    return resolve(folder) if is_uri(os.fspath(folder)) else Path(folder).expanduser()
+    return resolve(folder) if is_uri(os.fspath(folder)) else home_path(folder)
 
 
 def _with_weights(

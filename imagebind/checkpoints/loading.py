@@ -19,7 +19,7 @@ from imagebind.checkpoints.formats import (
     write_weights,
 )
 from imagebind.errors import CheckpointError
-from imagebind.io.local_copy import CacheDir
+from imagebind.io.local_copy import CacheDir, home_path
 from imagebind.io.uri import OfflineError, is_offline, is_uri, local_copy
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def resolve(
     if name.startswith(HUB_SCHEME):
         return _from_hub(name.removeprefix(HUB_SCHEME), cache_dir, offline=is_offline(offline))
     try:
-        path = _from_uri(name, cache_dir, offline) if is_uri(name) else Path(name).expanduser()
+        path = _from_uri(name, cache_dir, offline) if is_uri(name) else home_path(name)
         path.stat()
     except (OSError, ValueError, RuntimeError) as error:  # a null character in the name, or no home folder
         raise CheckpointError(

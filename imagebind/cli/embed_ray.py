@@ -63,5 +63,6 @@ def embed_on_ray(
     if warned:
         console.print(Text(f"{warned} warnings are in {out.rstrip('/')}/{WARNING_FOLDER}"), soft_wrap=True)
     print_failures(console, shown or list(job.output.failures()), where=f"{out.rstrip('/')}/{ERROR_FOLDER}")
-    if job.output.has_failures() or not (embedded or job.done):
+    has_rows = embedded or any(job.output.read(number, ["path"]).num_rows for number in job.done)
+    if job.output.has_failures() or not has_rows:
         raise typer.Exit(1)

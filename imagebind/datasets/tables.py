@@ -102,6 +102,7 @@ def numbered_rows(path: StrPath, columns: Sequence[str]) -> list[tuple[int, dict
     cells: list[str] = []
     try:
         header = [name.strip() for name in next(reader, [])]
+        num_columns = len(header)
         while header and not header[-1]:  # of empty columns, which spreadsheets write
             header.pop()
         if missing := [column for column in columns if column not in header]:
@@ -114,11 +115,11 @@ def numbered_rows(path: StrPath, columns: Sequence[str]) -> list[tuple[int, dict
             if not any(cell.strip() for cell in cells):
                 continue
             line = reader.line_num + skipped
-            if any(cell.strip() for cell in cells[len(header) :]):
+            if any(cell.strip() for cell in cells[num_columns:]):
                 raise MediaError(
                     f"{path}, line {line}",
                     got=f"{len(cells)}",
-                    expected=f"{len(header)} cells ({', '.join(header)})",
+                    expected=f"{num_columns} cells ({', '.join(header)})",
                     hint=f"quote a cell that contains {delimiter!r}",
                 )
             rows.append((line, {**dict.fromkeys(header, ""), **dict(zip(header, cells, strict=False))}))

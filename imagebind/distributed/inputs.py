@@ -63,11 +63,12 @@ class NamedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class FilesPart:
-    """Files; relative paths are relative to `base`. The paths `in_folders` were found in folders."""
+    """Files; relative paths are relative to `base`. The files `in_folders` were found in folders."""
 
     files: tuple[NamedFile, ...]
     base: str
-    in_folders: frozenset[str] = field(default=frozenset(), repr=False)  # the digest of a part is of its repr
+    # Without repr: the digest of a part is of its repr.
+    in_folders: frozenset[NamedFile] = field(default=frozenset(), repr=False)
 
     @property
     def name(self) -> str:
@@ -82,7 +83,7 @@ class FilesPart:
         return map(self._item, self.files)
 
     def _item(self, file: NamedFile) -> Item:
-        name, in_folder = encodable(file.path), file.path in self.in_folders
+        name, in_folder = encodable(file.path), file in self.in_folders
         try:
             source = _fetched(file.path) if is_uri(file.path) else Path(self.base, file.path)
             return Item(name, _with_modality(source, file.modality, name), in_folder=in_folder)
@@ -239,7 +240,7 @@ def _file_parts(files: Mapping[NamedFile, bool], base: str, size: int) -> Iterat
     listed = list(files)
     for start in range(0, len(files), size):
         part = tuple(listed[start : start + size])
-        yield FilesPart(part, base, frozenset(file.path for file in part if files[file]))
+        yield FilesPart(part, base, frozenset(file for file in part if files[file]))
 
 
 def _row_parts(groups: Sequence[_RowGroup], size: int) -> Iterator[RowsPart]:

@@ -99,6 +99,8 @@ class EmbeddingCache:
     def _named_errors(self) -> Iterator[None]:
         try:
             yield
+        except sqlite3.ProgrammingError:  # a mistake in this package, such as a closed database
+            raise
         except (OSError, sqlite3.Error) as error:
             is_damaged = type(error) is sqlite3.DatabaseError  # a subclass if it is locked or not writable
             raise EvaluationError(

@@ -74,7 +74,7 @@ def few_shot(
         raise ValueError(f"shots: expected numbers of at least 1, got {[*shots]}")
     if optimizer not in ("adamw", "lbfgs"):
         raise ValueError(f"optimizer: expected adamw or lbfgs, got {optimizer!r}")
-    if not seeds:
+    if not len(seeds):
         raise ValueError("seeds: expected at least one, got none")
     started = monotonic()
     choices = benchmark.protocol(protocol, options)

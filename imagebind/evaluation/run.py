@@ -156,6 +156,8 @@ def _main_metric(benchmark: Benchmark, embedder: Embedder, figures: Mapping[str,
         raise EvaluationError(
             f"{benchmark.name}: expected a model with two modalities to compare, got one with {found_trunks}"
         )
+    if benchmark.metric not in figures and benchmark.task is not Task.TOY_WORLD:
+        raise ValueError(f"metric: expected one of {', '.join(figures)}, got {benchmark.metric!r}")
     return benchmark.metric if benchmark.metric in figures else next(iter(figures))
 
 
@@ -343,4 +345,5 @@ def on_record(choices: Mapping[str, Choice]) -> dict[str, Choice]:
 
 
 def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
     return value if isinstance(value, str | int | float | bool | list | tuple | dict | None) else str(value)

@@ -103,7 +103,7 @@ def expand(paths: Iterable[Path], *, without: Iterable[Path] = ()) -> Iterator[P
             except MediaError:
                 yield path
             continue
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112  (`is_dir` raises if the path cannot be examined)
             yield path
             continue
         root = absolute_path(path)

@@ -17,6 +17,11 @@ URI_HASH_DIGITS = 32  # hexadecimal digits of a URI's SHA-256 in its folder name
 CacheDir = str | os.PathLike[str] | None
 
 
+def home_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path with the home folder in place of `~` at its beginning; unchanged for an unknown user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  (`Path.expanduser` raises for an unknown user)
+
+
 def cache_folder(cache_dir: CacheDir = None) -> Path:
     """Return the folder of downloads: `cache_dir`, or a folder that the environment chooses.
 
@@ -24,13 +29,13 @@ def cache_folder(cache_dir: CacheDir = None) -> Path:
     `$XDG_CACHE_HOME` or `~/.cache`.
     """
     if cache_dir is not None:
-        return Path(cache_dir).expanduser()
+        return home_path(cache_dir)
     if torch_home := os.environ.get("TORCH_HOME"):
-        return Path(torch_home).expanduser() / "hub" / "checkpoints"
+        return home_path(torch_home) / "hub" / "checkpoints"
     if hf_home := os.environ.get("HF_HOME"):
-        return Path(hf_home).expanduser() / "imagebind"
+        return home_path(hf_home) / "imagebind"
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "torch" / "hub" / "checkpoints"
+    return home_path(base) / "torch" / "hub" / "checkpoints"
 
 
 def copy_path(uri: str, cache_dir: CacheDir = None) -> Path:

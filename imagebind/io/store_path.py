@@ -36,8 +36,8 @@ class StorePath(PosixPath):
     """
 
     def __str__(self) -> str:
-        path = super().__str__().replace(f"/{_EMPTY_PART}", "/")
-        if path.endswith(":"):  # the root of a store
+        path = super().__str__().replace(f"/{_EMPTY_PART}", "/").removeprefix(_EMPTY_PART)
+        if path.endswith(":") and "/" not in path:  # the root of a store
             return f"{path}//"
         scheme, separator, rest = path.partition(":/")
         return f"{scheme}://{rest}" if separator else path
@@ -97,11 +97,11 @@ def files_below(uri: str) -> list[str]:
             system.invalidate_cache()
             if not system.isdir(path):
                 return [uri]
-            below = sorted(name[len(path) :].strip("/") for name in system.find(path))
+            below = sorted(name[len(path) :].removeprefix("/") for name in system.find(path))
     except OSError as error:
         raise store_error(uri, error) from error
     folder = uri.rstrip("/")
-    start = f"{folder}//" if folder.endswith(":") else f"{folder}/"
+    start = f"{folder}/" if is_uri(folder) else f"{folder}//"  # without its slashes, a root is no URI
     return [f"{start}{name}" for name in below if not any(part.startswith(".") for part in name.split("/"))]
 
 
@@ -120,7 +120,7 @@ def _http_info(uri: str) -> dict[str, Any]:
     with open_url(uri) as response:
         length, modified = (response.headers.get(name) for name in ("Content-Length", "Last-Modified"))
     info: dict[str, Any] = {"type": "file", "size": int(length) if length and length.isdecimal() else 0}
-    with suppress(ValueError):  # no header, or one that is not a date
+    with suppress(ValueError, OverflowError):  # no header, or one that is not a date
         info["mtime"] = parsedate_to_datetime(modified or "")
     return info
 

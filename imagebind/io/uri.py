@@ -92,7 +92,8 @@ def upload(path: Path, uri: str) -> None:
         OSError: it cannot be written.
     """
     with os_errors(uri):
-        file_system(uri)  # refuses HTTP URLs, for which iopath's error has no text
+        if is_http(uri):  # iopath's error has no text
+            raise OSError("an HTTP server cannot be written to")
         path_manager().copy_from_local(str(path), _with_lower_scheme(uri), overwrite=True)
 
 

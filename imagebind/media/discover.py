@@ -48,7 +48,7 @@ def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     paths = []
     for root in roots:
-        path = absolute_path(as_path(root).expanduser())
+        path = absolute_path(as_path(os.path.expanduser(root)))  # noqa: PTH111  (a root may be a URI)
         try:
             path.stat()
         except OSError as error:

@@ -2,13 +2,13 @@
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from imagebind.checks import is_number
 from imagebind.media.imu_units import ACCEL_UNITS, GYRO_UNITS, TIME_UNITS, unit_of
 
 Column = str | int
@@ -168,8 +168,7 @@ def _check(entries: Mapping[str, Any]) -> None:
         if spelling is not None and (not isinstance(spelling, str) or unit_of(spelling, units) is None):
             raise ValueError(f"{option}: expected one of {', '.join(units)}, got {spelling!r}")
     rate = entries.get("rate")
-    is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
-    if rate is not None and not (is_number and 0 < rate <= sys.float_info.max):
+    if rate is not None and not (is_number(rate) and rate > 0):
         raise ValueError(f"rate: expected a positive number in Hz, got {rate!r}")
 
 

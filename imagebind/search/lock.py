@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from imagebind.io.local_copy import home_path
 from imagebind.io.uri import is_uri
 from imagebind.search.store import SearchIndexError, store_errors
 
@@ -57,7 +58,7 @@ def lock_path(uri: str) -> Path:
     """Return the path of an index's lock file."""
     if not is_uri(uri):
         return Path(uri) / LOCK_NAME
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    cache = home_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     return cache / "imagebind" / "locks" / f"{hashlib.blake2b(uri.encode(), digest_size=16).hexdigest()}.lock"
 
 

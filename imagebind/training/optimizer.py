@@ -29,12 +29,12 @@ class AdamW:
     clip_grad_norm: float | None = 1.0
 
     def __post_init__(self) -> None:
-        check_positive(lr=self.lr, eps=self.eps)
-        check_not_negative(weight_decay=self.weight_decay)
+        check_positive(lr=self.lr)
+        check_not_negative(weight_decay=self.weight_decay, eps=self.eps)
         is_pair = isinstance(self.betas, tuple | list) and len(self.betas) == 2
         if not is_pair or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas: expected two numbers in [0, 1), got {self.betas}")
-        if self.clip_grad_norm is not None:
+        if self.clip_grad_norm not in (None, math.inf):  # both mean that gradients are not clipped
             check_positive(clip_grad_norm=self.clip_grad_norm)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from imagebind.checks import check_not_negative, check_positive, check_unit_interval, check_whole
 from imagebind.config import MAX_LOGIT_SCALE, ImageBindConfig
 from imagebind.errors import ImageBindError
+from imagebind.io.local_copy import home_path
 from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
@@ -249,7 +250,7 @@ def _with_absolute_path(weights: Weights | OpenClipWeights) -> Weights | OpenCli
     name = weights.source if weights.source is None else os.fspath(weights.source)
     if name is None or is_uri(name):
         return weights
-    return replace(weights, source=str(Path(name).expanduser().resolve()))
+    return replace(weights, source=str(home_path(name).resolve()))
 
 
 def _where(path: Path, error: Exception) -> str:

@@ -43,6 +43,7 @@ class ArrayTransform:
         object.__setattr__(self, "shape", sizes)
         for name, quality in (("mean", "finite"), ("std", "positive, finite")):
             given = getattr(self, name)
+            given = given.tolist() if hasattr(given, "tolist") else given  # of arrays and tensors
             values = tuple(given) if isinstance(given, list | tuple) else (given,)
             if isinstance(given, list | tuple):
                 if len(given) != sizes[0]:

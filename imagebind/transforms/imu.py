@@ -216,11 +216,10 @@ class ImuTransform:
             if "rate" in item and "timestamps" in item:
                 raise MediaError("imu mapping", got="both", expected="one of 'rate' and 'timestamps'")
             timestamps = item.get("timestamps")
-            options = {option: item[option] for option in IMU_TABLE_OPTIONS if option in item}
-            if options.keys() - {"rate"}:
-                return replace(self, **options)._recording(
-                    {"imu": item["imu"]} | ({} if timestamps is None else {"timestamps": timestamps})
-                )
+            options = {name: item[name] for name in IMU_TABLE_OPTIONS if name in item and name != "rate"}
+            if options:
+                given = {key: item[key] for key in ("imu", "rate", "timestamps") if key in item}
+                return replace(self, **options)._recording(given)
             rate, item = item.get("rate", rate), item["imu"]
         elif isinstance(item, tuple) and len(item) == 2:
             item, rate = item

@@ -27,6 +27,7 @@ def check_statistics(transform: Any, *, channels: int | None = None) -> None:
     """
     for option, quality in (("mean", "finite"), ("std", "positive, finite")):
         given = getattr(transform, option)
+        given = given.tolist() if hasattr(given, "tolist") else given  # of arrays and tensors
         values = [given] if channels is None else _listed(given)
         valid = all(is_number(value) and (option == "mean" or value > 0) for value in values)
         if not valid or (channels is not None and len(values) != channels):

@@ -157,6 +157,8 @@ def test_a_model_is_loaded_from_the_home_folder(small_weights, monkeypatch):
 def test_a_name_that_cannot_be_a_path_raises_an_error_with_the_valid_sources(name):
     with pytest.raises(CheckpointError, match=f"{name}: no such file .*hf://"):
         pretrained_model(name)
+    with pytest.raises(CheckpointError, match="expected the sizes of a saved model"):
+        load_model(name)
 
 
 def test_a_missing_or_invalid_config_json_raises_an_error_that_names_the_cause(tmp_path):

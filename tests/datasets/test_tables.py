@@ -73,6 +73,15 @@ def test_empty_rows_and_empty_columns_at_the_end_are_left_out(tmp_path):
     ]
 
 
+def test_values_below_a_column_without_a_name_at_the_end_are_left_out(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("file,class,\na.png,dog,checked\n")
+    assert table_at(path, ("file", "class")) == [{"file": "a.png", "class": "dog"}]
+    path.write_text("file,class,\na.png,dog,checked,twice\n")
+    with pytest.raises(MediaError, match=r"line 2: expected 3 cells \(file, class\)"):
+        table_at(path, ("file", "class"))
+
+
 def test_own_files_take_one_class_each_from_a_table_as_excel_saves_it(tmp_path):
     for name in ("a", "b", "c"):
         Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(tmp_path / f"{name}.png")

@@ -61,6 +61,22 @@ def test_a_local_folder_is_walked_and_its_files_are_named_as_the_folder_was(tmp_
     ]
 
 
+def test_a_file_in_a_folder_and_with_a_modality_in_a_table_is_two_files(tmp_path):
+    (tmp_path / "a").write_bytes(b"neither")
+    table = tmp_path / "t.parquet"
+    write_table(table, {"path": [str(tmp_path / "a")], "modality": ["vision"]})
+    (part,) = divide([str(table), str(tmp_path)], base="/").parts
+    assert [(type(item.item), item.in_folder) for item in part.items()] == [
+        (dict, False),
+        (type(tmp_path), True),
+    ]
+
+
+def test_a_name_too_long_for_a_path_fails_alone():
+    (part,) = divide(["x" * 300, "b.jpg"], base="/").parts
+    assert [item.name for item in part.items()] == ["x" * 300, "b.jpg"]
+
+
 def test_a_file_missing_in_a_store_fails_alone(tmp_path):
     (tmp_path / "there.txt").write_text("yes")
     uri = f"file://{tmp_path}"

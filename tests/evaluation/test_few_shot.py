@@ -80,7 +80,7 @@ def test_items_of_one_fold_and_no_seeds_are_refused_before_any_item_is_embedded(
         with pytest.raises(ValueError, match="texts: expected items of two or more folds, got one"):
             few_shot(benchmark, world_embedder, tmp_path)
     with pytest.raises(ValueError, match="seeds: expected at least one, got none"):
-        few_shot(benchmark, world_embedder, tmp_path, seeds=())
+        few_shot(benchmark, world_embedder, tmp_path, seeds=np.arange(0))
 
 
 def test_the_training_is_that_of_the_paper():

@@ -132,14 +132,14 @@ NOT_FINITE = [float("nan"), float("inf"), float("-inf")]
 @pytest.mark.parametrize(
     ("part", "names"),
     [
-        (AdamW(lr=1), ("lr", "weight_decay", "eps", "clip_grad_norm")),
+        (AdamW(lr=1), ("lr", "weight_decay", "eps")),
         (TEXT, ("temperature", "weight", "repeat")),
         (Steps(total=3), ("total", "warmup")),
         (Epochs(total=3), ("total", "warmup")),
         (Lora(modalities=("text",)), ("rank", "alpha")),
         (toy_recipe("unused"), ("batch_size", "chunk_size", "seed", "num_workers", "checkpoint_every")),
         (toy_recipe("unused"), ("keep_checkpoints", "max_broken_share")),
-        (AlignedImages(), ("flip", "magnitude", "magnitude_std", "jitter", "erasing")),
+        (AlignedImages(), ("flip", "magnitude", "jitter", "erasing")),
         (AlignedAudio(), ("mask",)),
         (Retrieval(data=text_pairs), ("batch_size",)),
     ],
@@ -150,8 +150,16 @@ def test_errors_for_numbers_that_are_not_finite_name_their_field(part, names, va
             replace(part, **{name: value})
 
 
+def test_infinity_switches_clipping_off_and_makes_magnitudes_uniform():
+    for part, name in ((AdamW(lr=1, eps=0), "clip_grad_norm"), (AlignedImages(flip=False), "magnitude_std")):
+        replace(part, **{name: float("inf")})
+        for value in (float("nan"), -1):
+            with pytest.raises(ValueError, match=f"^{name}: expected .*, got {value}$"):
+                replace(part, **{name: value})
+
+
 @pytest.mark.parametrize("transform", [AlignedImages, AlignedAudio, AlignedImu, CaptionedVision])
-@pytest.mark.parametrize("scale", [(0, 1), (0.1, 1.5), (0.5, 0.1), (float("nan"), 1), (0.1,)])
+@pytest.mark.parametrize("scale", [0.5, (0, 0), (0.1, 1.5), (0.5, 0.1), (float("nan"), 1), (0.1,)])
 def test_crop_scales_that_are_not_ranges_within_0_to_1_are_refused(transform, scale):
     with pytest.raises(ValueError, match=r"^scale: expected two numbers"):
         transform(scale=scale)

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 
 from imagebind.checks import is_number
 from imagebind.transforms import (
@@ -65,12 +66,14 @@ def test_an_image_has_three_means_and_three_positive_standard_deviations(transfo
         refused(transform, option, [0.5, "abc", (0.5,), (0.5, 0.5, math.nan), (0.5, 0.5, "x")])
     refused(transform, "std", [(1, 1, 0), (1, 1, -1)])
     transform(mean=np.zeros(3), std=[1, 1, 2.0])
+    transform(mean=torch.zeros(3), std=torch.ones(3))
 
 
 def test_audio_has_one_mean_and_one_positive_standard_deviation():
     for option in ("mean", "std"):
         refused(AudioTransform, option, NOT_NUMBERS)
     refused(AudioTransform, "std", [0, -1])
+    AudioTransform(mean=torch.tensor(-4.0), std=np.array(4.0))
 
 
 def test_an_array_has_a_shape_a_mean_and_a_positive_standard_deviation():
@@ -78,6 +81,7 @@ def test_an_array_has_a_shape_a_mean_and_a_positive_standard_deviation():
     for option in ("mean", "std"):
         refused(ArrayTransform, option, [math.nan, "2", None, True, 10**400, (1, 1, "x")], shape=(3, 4))
     refused(ArrayTransform, "std", [0, -1, (1, 1, 0)], shape=(3, 4))
+    ArrayTransform(shape=(3, 4), mean=torch.tensor(1.0), std=np.ones(3))
 
 
 def test_a_channel_is_counted_from_zero():
@@ -105,6 +109,7 @@ def test_options_that_may_be_none_are_refused_with_other_wrong_values():
             ThermalTransform(low=low, high=5)
 
 
-def test_numbers_of_numpy_and_fractions_are_numbers():
-    assert all(map(is_number, (0, -1.5, Fraction(1, 3), np.float16(2), np.int64(3))))
+def test_numbers_of_numpy_and_pytorch_and_fractions_are_numbers():
+    assert all(map(is_number, (0, -1.5, Fraction(1, 3), np.float16(2), np.int64(3), np.array(2))))
+    assert is_number(torch.tensor(2)) and not is_number(torch.tensor(float("nan")))
     assert not any(map(is_number, (*NOT_NUMBERS, np.nan, np.array([1]), 1j)))

@@ -14,6 +14,7 @@ All transforms build on those of inference. Without augmentation (`plain()`) ima
 text give the same tensors as in the Embedder; video, audio and IMU give one clip of their common middle.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -115,7 +116,9 @@ class AlignedImages:
     def __post_init__(self) -> None:
         check_scale(self.scale)
         check_unit_interval(flip=self.flip, erasing=self.erasing)
-        check_not_negative(magnitude_std=self.magnitude_std, jitter=self.jitter)
+        check_not_negative(jitter=self.jitter)
+        if self.magnitude_std != math.inf:  # timm: magnitudes are uniform
+            check_not_negative(magnitude_std=self.magnitude_std)
         if self.magnitude is not None:
             check_not_negative(magnitude=self.magnitude)
 

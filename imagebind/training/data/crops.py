@@ -34,10 +34,12 @@ def check_scale(scale: Range | None) -> None:
     """Check the range of a crop's share of the area; None is allowed.
 
     Raises:
-        ValueError: its ends are not in (0, 1], or not in order.
+        ValueError: it is not two numbers in [0, 1] in order, of which the second is above 0.
     """
-    if scale is not None and not (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
-        raise ValueError(f"scale: expected two numbers in (0, 1], the lower one first, or None, got {scale}")
+    if scale is None:
+        return
+    if np.shape(scale) != (2,) or not 0 <= scale[0] <= scale[1] <= 1 or scale[1] == 0:
+        raise ValueError(f"scale: expected two numbers in [0, 1], the lower one first, or None, got {scale}")
 
 
 def random_crop_box(
