@@ -10,12 +10,12 @@ import pytest
 from imagebind.checkpoints.factory import load_model
 from imagebind.cli.train import _recipes
 from imagebind.training.journal import read_log
-from tests.training.test_recipe import FILE
+from tests.training.test_recipe import RECIPE_SOURCE
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-def recipe_file(folder: Path, text: str = FILE) -> Path:
+def recipe_file(folder: Path, text: str = RECIPE_SOURCE) -> Path:
     path = folder / "recipe.py"
     path.write_text(text)
     return path
@@ -28,7 +28,7 @@ def test_a_recipe_is_trained_into_the_given_folder(imagebind, tmp_path):
 
 
 def test_a_misspelt_option_fails_before_anything_starts(imagebind, tmp_path):
-    text = FILE.replace("weight_decay", "wait_decay")
+    text = RECIPE_SOURCE.replace("weight_decay", "wait_decay")
     run = imagebind("train", recipe_file(tmp_path, text), "--out", tmp_path / "run")
     assert run.code == 1 and "unexpected keyword argument 'wait_decay'" in run.err
     assert "Traceback" not in run.err and not (tmp_path / "run").exists()
