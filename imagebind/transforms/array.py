@@ -9,11 +9,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from imagebind.checks import is_number
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of
 from imagebind.media.arrays import as_numpy, drop_channel, load_values
 from imagebind.media.channel_images import load_channels
+from imagebind.transforms.options import STATISTICS, are_statistics, as_python
 
 ARRAY_KEY = "array"  # the name of the array to read from an .npz of several
 PerChannel = float | tuple[float, ...]
@@ -41,9 +41,8 @@ class ArrayTransform:
         if len(sizes) not in (2, 3) or not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError(f"shape: expected (c, h, w) or (c, t), got {self.shape!r}")
         object.__setattr__(self, "shape", sizes)
-        for name, quality in (("mean", "finite"), ("std", "positive, finite")):
-            given = getattr(self, name)
-            given = given.tolist() if hasattr(given, "tolist") else given  # of arrays and tensors
+        for name, quality in STATISTICS.items():
+            given = as_python(getattr(self, name))
             values = tuple(given) if isinstance(given, list | tuple) else (given,)
             if isinstance(given, list | tuple):
                 if len(given) != sizes[0]:
@@ -51,7 +50,7 @@ class ArrayTransform:
                         f"{name}: expected {sizes[0]} numbers, one per channel, got {len(given)}"
                     )
                 object.__setattr__(self, name, values)
-            if not all(is_number(value) and (name == "mean" or value > 0) for value in values):
+            if not are_statistics(name, values):
                 raise ValueError(f"{name}: expected one {quality} number, or one per channel, got {given!r}")
 
     def __call__(self, item: Source | Image.Image | np.ndarray | Tensor) -> Tensor:

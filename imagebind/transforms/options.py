@@ -3,11 +3,13 @@
 `--map` sets the marked ones for the files that match a pattern. The embedding space does not depend on them.
 """
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
 from imagebind.checks import is_number
 
+STATISTICS = {"mean": "finite", "std": "positive, finite"}  # options -> which numbers they take
 PER_ITEM = {"per_item": True}  # metadata of the fields of these options
 
 
@@ -25,14 +27,22 @@ def check_statistics(transform: Any, *, channels: int | None = None) -> None:
     Raises:
         ValueError: one is of another form; the message names it.
     """
-    for option, quality in (("mean", "finite"), ("std", "positive, finite")):
-        given = getattr(transform, option)
-        given = given.tolist() if hasattr(given, "tolist") else given  # of arrays and tensors
+    for option, quality in STATISTICS.items():
+        given = as_python(getattr(transform, option))
         values = [given] if channels is None else _listed(given)
-        valid = all(is_number(value) and (option == "mean" or value > 0) for value in values)
-        if not valid or (channels is not None and len(values) != channels):
+        if not are_statistics(option, values) or (channels is not None and len(values) != channels):
             expected = f"one {quality} number" if channels is None else f"{channels} {quality} numbers"
             raise ValueError(f"{option}: expected {expected}, got {given!r}")
+
+
+def are_statistics(option: str, values: Iterable[Any]) -> bool:
+    """Return whether each value is a finite number, and a positive one if the option is `std`."""
+    return all(is_number(value) and (option == "mean" or value > 0) for value in values)
+
+
+def as_python(values: Any) -> Any:
+    """Return an array or tensor as a number or nested lists; anything else unchanged."""
+    return values.tolist() if hasattr(values, "tolist") else values
 
 
 def _listed(values: Any) -> list[Any]:
