@@ -14,7 +14,7 @@ from imagebind.datasets.pairs import collate
 from imagebind.embedder import Embedder
 from imagebind.evaluation.benchmark import Benchmark
 from imagebind.evaluation.run import evaluate
-from imagebind.metrics import cosines, median_rank, retrieval_recalls
+from imagebind.metrics import cosines, median_of_ranks, target_ranks
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.training.data.mixture import Pairs
@@ -69,8 +69,9 @@ class Retrieval:
         figures: dict[str, float] = {}
         directions = (("from_vision", similarity), ("to_vision", similarity.T))
         for name, matrix in directions:
-            figures |= {f"{name}_r{k}": share for k, share in retrieval_recalls(matrix, ks=self.ks).items()}
-            figures[f"{name}_median_rank"] = median_rank(matrix)
+            ranks = target_ranks(matrix)
+            figures |= {f"{name}_r{k}": (ranks <= k).double().mean().item() for k in self.ks}
+            figures[f"{name}_median_rank"] = median_of_ranks(ranks)
         return figures
 
     def _embed(self, model: ImageBindModel, pairs: Pairs) -> tuple[Tensor, Tensor]:
